@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// The node controller: one node's whole control behaviour as a state machine without I/O.
+///
+/// Events come in, actions go out, and nothing else happens. The live agent feeds it sockets and
+/// timers and carries the actions out; the simulator feeds it a virtual clock and a modelled
+/// network. Same code, same decisions: if they differ, the world differed, not the logic.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/random.hpp"
+#include "core/model/exchange_message.hpp"
+#include "core/model/node_view.hpp"
+#include "core/model/observation.hpp"
+#include "core/model/routing_plan.hpp"
+#include "core/strategy/strategy.hpp"
+
+namespace dfaas {
+
+/// The gateway reported. Comes at least once a heartbeat.
+struct Observed {
+  GatewayObservation observation;
+};
+
+/// One heartbeat (500 ms) has passed: ask every neighbour; a plan every `period`.
+struct HeartbeatElapsed {};
+
+/// A neighbour's request arrived; answered by exactly one AnswerExchange.
+struct ExchangeArrived {
+  NodeId from;
+  ExchangeMessage message;
+};
+
+/// A neighbour answered ours.
+struct ExchangeAnswered {
+  NodeId from;
+  ExchangeMessage message;
+  Micros round_trip{0};
+};
+
+/// Ours got no valid answer.
+struct ExchangeFailed {
+  NodeId to;
+};
+
+/// A neighbour was proved and has a slot; or its address, organisation or slot changed.
+struct NeighbourAdmitted {
+  NodeId id;
+  std::string organisation;
+  int slot = 0;
+};
+
+struct NeighbourGone {
+  NodeId id;
+};
+
+struct StrategyChosen {
+  Strategy strategy;
+};
+
+struct DrainRequested {};
+
+using ControllerEvent =
+    std::variant<Observed, HeartbeatElapsed, ExchangeArrived, ExchangeAnswered, ExchangeFailed,
+                 NeighbourAdmitted, NeighbourGone, StrategyChosen, DrainRequested>;
+
+/// Hand this to the gateway, whole.
+struct InstallPlan {
+  RoutingPlan plan;
+};
+
+struct SendExchange {
+  NodeId to;
+  ExchangeMessage message;
+};
+
+struct AnswerExchange {
+  ExchangeMessage message;
+};
+
+using ControllerAction = std::variant<InstallPlan, SendExchange, AnswerExchange>;
+
+struct ControllerSettings {
+  NodeId self;
+  NodeName name;
+  std::string organisation;
+  std::string boot;  ///< Random per start, 1 to 64 of [a-z0-9].
+  Millis period{2000};
+  Millis heartbeat{500};
+  int heartbeats_missed_max = 3;  ///< Then a neighbour is down.
+};
+
+/// A neighbour for people: `dfaas peers`.
+struct NeighbourStatus {
+  NodeId id;
+  NodeName name;
+  std::string organisation;
+  int slot = 0;
+  std::string state;  ///< "up", "silent" (was up) or "new" (no answer yet) or "draining".
+  Micros rtt{0};
+  std::optional<Micros> last_message_age;
+  std::vector<FunctionOffer> functions;
+};
+
+class Controller {
+ public:
+  Controller(ControllerSettings settings, Strategy strategy, Random random);
+  ~Controller();
+  Controller(Controller&&) noexcept;
+  Controller& operator=(Controller&&) noexcept;
+  Controller(const Controller&) = delete;
+  Controller& operator=(const Controller&) = delete;
+
+  /// Applies one event. `now` never goes backwards. Never fails: an event this node cannot use is
+  /// counted and dropped, because a peer must not be able to stop us. A change that matters at once
+  /// (a neighbour up, down, gone or with other functions) yields a plan at once.
+  std::vector<ControllerAction> step(Instant now, const ControllerEvent& event);
+
+  [[nodiscard]] std::vector<NeighbourStatus> neighbours(Instant now) const;
+  [[nodiscard]] std::uint64_t dropped_events() const;
+  [[nodiscard]] const RoutingPlan& plan() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dfaas

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What agents of neighbouring nodes tell each other, twice a second, as one request and its
+/// answer.
+///
+/// Use     The request carries what the sender has and asks for; the answer carries the same of the
+///         receiver, and its grants for the sender. A grant counts only as the answer to one's own
+///         ask.
+/// Form    JSON; durations are integers in ms, rates in requests/s. Unknown fields are ignored, an
+///         unknown version is refused. docs/reference/exchange.md holds the schema.
+/// Limits  64 KiB of text, 1000 functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+#include "core/base/units.hpp"
+#include "core/model/function.hpp"
+
+namespace dfaas {
+
+inline constexpr int exchange_version = 1;
+inline constexpr std::size_t exchange_bytes_max = 64 * 1024;
+
+/// A function as its node announces it.
+struct FunctionOffer {
+  FunctionName function;
+  std::string digest;
+  int slots = 0;
+  Millis service_time{0};  ///< 0 while unknown.
+  Sharing share = Sharing::organisation;
+
+  friend bool operator==(const FunctionOffer&, const FunctionOffer&) = default;
+};
+
+struct FunctionAsk {
+  FunctionName function;
+  Rate rate;  ///< What the sender would like to send to the receiver.
+
+  friend bool operator==(const FunctionAsk&, const FunctionAsk&) = default;
+};
+
+struct FunctionGrant {
+  FunctionName function;
+  Rate granted;  ///< <= the ask.
+  Rate left;     ///< Pre-granted on top, for bursts between two exchanges.
+
+  friend bool operator==(const FunctionGrant&, const FunctionGrant&) = default;
+};
+
+struct ExchangeMessage {
+  std::string boot;            ///< Random per agent start: 1 to 64 of [a-z0-9].
+  std::uint64_t sequence = 0;  ///< Grows within one boot.
+  Millis lifetime{6000};       ///< How long the receiver may rely on this, by its own clock.
+  NodeName name;               ///< The sender's name for people.
+  bool draining = false;       ///< The sender is about to stop: send it nothing new.
+  std::vector<FunctionOffer> functions;  ///< Sorted by function.
+  std::vector<FunctionAsk> asks;         ///< Sorted by function; in requests.
+  std::vector<FunctionGrant> grants;     ///< Sorted by function; in answers.
+
+  friend bool operator==(const ExchangeMessage&, const ExchangeMessage&) = default;
+};
+
+std::string exchange_to_json(const ExchangeMessage& message);
+
+/// Errors: invalid_input naming the field, its value and what is allowed; also for text that is too
+/// long, too deep or not JSON, and for a version other than exchange_version.
+Result<ExchangeMessage> exchange_from_json(std::string_view text);
+
+}  // namespace dfaas

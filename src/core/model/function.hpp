@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What a function is to the load balancer: its labels, read once and checked.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+#include "core/base/units.hpp"
+
+namespace dfaas {
+
+/// How far a function's requests, and so their data, may travel: label `dfaas.share`.
+enum class Sharing : std::uint8_t { node, organisation, federation };
+
+std::string_view to_text(Sharing sharing);
+/// Errors: invalid_input, naming the allowed words.
+Result<Sharing> parse_sharing(std::string_view text);
+
+/// The `dfaas.*` labels of a function.
+struct FunctionTraits {
+  std::optional<int> slots;               ///< `dfaas.slots`, 1 to 100000.
+  std::optional<Rate> max_rate;           ///< `dfaas.maxrate`, > 0.
+  std::optional<Millis> timeout;          ///< `dfaas.timeout_ms`, 1 to 86400000.
+  Sharing share = Sharing::organisation;  ///< `dfaas.share`.
+  bool match_by_name = false;             ///< `dfaas.match`: "digest" (default) or "name".
+  bool retry_safe = false;  ///< `dfaas.retry`: "safe": may run twice, so a lost answer is retried.
+};
+
+/// Errors: invalid_input naming the label, its value and what is allowed. Unknown labels are
+/// ignored, except unknown `dfaas.*` ones: a mistyped label must not be silently without effect.
+Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& labels);
+
+/// Slots of a function, first that exists: the label; max_inflight x replicas; max rate x mean
+/// service time (rounded up); cores. Always at least 1.
+int effective_slots(const FunctionTraits& traits, std::optional<int> max_inflight_total,
+                    std::optional<Micros> service_time_mean, int cores);
+
+}  // namespace dfaas

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What a node knows when it plans: itself and its neighbours, as plain values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/units.hpp"
+#include "core/model/function.hpp"
+
+namespace dfaas {
+
+/// One function as it runs here, or as our users ask for it while only neighbours have it.
+struct FunctionView {
+  FunctionName function;
+  std::string digest;
+  bool deployed = false;
+  FunctionTraits traits;
+  int slots = 0;           ///< 0 when not deployed here.
+  Micros service_time{0};  ///< Mean; never 0 in a view (a default stands in while unknown).
+  Rate arrivals;           ///< Of our own users, smoothed.
+};
+
+/// One function of a neighbour that may stand in for ours: same code, sharing rules met on both
+/// sides.
+struct NeighbourFunction {
+  FunctionName function;
+  int slots = 0;
+  Micros service_time{0};      ///< Never 0 in a view.
+  Rate granted;                ///< To us, still alive.
+  Rate left;                   ///< Pre-granted on top.
+  Rate asked;                  ///< By the neighbour, of us, still alive.
+  std::uint64_t accepted = 0;  ///< Of our forwards since the last plan.
+  std::uint64_t refused = 0;   ///< Of our forwards since the last plan, unreachable included.
+};
+
+struct NeighbourView {
+  NodeId id;
+  NodeName name;
+  std::string organisation;
+  int slot = 0;
+  bool up = false;
+  Micros rtt{0};
+  std::vector<NeighbourFunction> functions;  ///< Sorted by function.
+};
+
+struct NodeView {
+  NodeId self;
+  std::string organisation;
+  Micros period{2'000'000};               ///< Time since the last plan.
+  std::vector<FunctionView> functions;    ///< Sorted by function.
+  std::vector<NeighbourView> neighbours;  ///< Sorted by id.
+};
+
+}  // namespace dfaas

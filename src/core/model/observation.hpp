@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What the gateway tells the agent: its functions and counters since the gateway started.
+///
+/// Counters only grow; the agent takes differences. A new `boot` means that they restarted from
+/// zero.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+#include "core/model/function.hpp"
+
+namespace dfaas {
+
+/// How one neighbour treated our forwarded requests for one function.
+struct PeerCounters {
+  NodeId id;
+  std::uint64_t accepted = 0;     ///< Started there.
+  std::uint64_t refused = 0;      ///< Refused, not started.
+  std::uint64_t unreachable = 0;  ///< No answer, or the link failed.
+  std::uint64_t served = 0;       ///< Answered in full.
+
+  friend bool operator==(const PeerCounters&, const PeerCounters&) = default;
+};
+
+struct FunctionObservation {
+  FunctionName function;
+  std::string
+      digest;  ///< Of the code: image or files + process + environment names. Empty if absent here.
+  bool deployed = false;  ///< False: users ask for it, but only peers have it.
+  FunctionTraits traits;
+  int slots = 0;
+  int in_flight = 0;
+  int queued = 0;
+  Micros service_time{0};            ///< Mean, exponentially weighted; 0 while nothing was served.
+  std::uint64_t user_arrivals = 0;   ///< Requests of our own users.
+  std::uint64_t guest_arrivals = 0;  ///< Requests offered by neighbours.
+  std::vector<PeerCounters> peers;   ///< Sorted by id.
+};
+
+struct GatewayObservation {
+  std::string boot;                // Random per gateway start.
+  std::uint64_t plan_version = 0;  ///< Of the plan in force; 0 before the first.
+  std::string plan_strategy;
+  std::vector<FunctionObservation> functions;  ///< Sorted by function.
+};
+
+std::string observation_to_json(const GatewayObservation& observation);
+Result<GatewayObservation> observation_from_json(std::string_view text);
+
+}  // namespace dfaas

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -71,7 +72,8 @@ class ServerConnection {
   boost::asio::awaitable<Result<void>> write_continue();
 
   /// `head.body` says how the body will be delimited; chunked falls back to close for HTTP/1.0.
-  boost::asio::awaitable<Result<void>> write_head(ResponseHead head);
+  /// The head is held back until the first piece, finish_body() or flush_head().
+  void write_head(ResponseHead head);
   boost::asio::awaitable<Result<void>> write_body(std::span<const char> piece, Millis patience);
   boost::asio::awaitable<Result<void>>
   finish_body();  ///< After write_body(); the last chunk, if chunked.
@@ -82,16 +84,20 @@ class ServerConnection {
   /// May the next request be read on this connection? No after an unread body or a failed write.
   [[nodiscard]] bool reusable() const;
 
-  /// Returns when the client closed its side, or when cancelled. To be run beside the work, after
-  /// the body was read whole.
-  boost::asio::awaitable<void> wait_for_hangup();
+  /// Sends what write_head() holds back. Without it, the head travels with the first piece.
+  boost::asio::awaitable<Result<void>> flush_head();
+
+  /// Calls back, once, when the client closes its side. For the time after the body was read whole;
+  /// ends with stop_watching(), with the next read_head() or with the connection.
+  void watch_hangup(std::function<void()> callback);
+  void stop_watching();
 
   /// Ends every wait on this connection, from the same thread.
   void close();
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 /// One connection as its client sees it.
@@ -119,6 +125,10 @@ class ClientConnection {
   /// The next head: an interim one (status 100) or the answer. timed_out after `patience`.
   boost::asio::awaitable<Result<ResponseHead>> read_head(Millis patience);
   boost::asio::awaitable<Result<std::size_t>> read_body(std::span<char> into, Millis patience);
+
+  [[nodiscard]] bool body_done() const;
+  /// Is there body already read from the wire? Then read_body() will not wait.
+  [[nodiscard]] bool body_at_hand() const;
 
   /// The answer was read to its end, the request written to its end, and the server keeps the line
   /// open.

@@ -33,7 +33,7 @@ Result<NodeId> NodeId::parse(std::string_view text) {
   };
   if (text.size() != 32 || !std::ranges::all_of(text, is_base32)) {
     return fail(ErrorCode::invalid_input,
-                fmt::format("node id {} is not 32 characters of a-z and 2-7", quoted(text)));
+                fmt::format("node id {} is not 32 characters of a-z and 2-7", in_quotes(text)));
   }
   return NodeId(std::string(text));
 }
@@ -52,7 +52,7 @@ Result<NodeName> NodeName::parse(std::string_view text) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("node name {} is not 1 to 63 characters of a-z, 0-9 and '-' "
                             "(not at the ends)",
-                            quoted(text)));
+                            in_quotes(text)));
   }
   return NodeName(std::string(text));
 }
@@ -63,7 +63,7 @@ Result<FunctionName> FunctionName::parse(std::string_view text) {
   if (dot + 1 == text.size()) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("function name {} ends with a dot: write NAME or NAME.NAMESPACE",
-                            quoted(text)));
+                            in_quotes(text)));
   }
   return parse(text.substr(0, dot), text.substr(dot + 1));
 }
@@ -74,7 +74,7 @@ Result<FunctionName> FunctionName::parse(std::string_view name, std::string_view
     if (!has_good_length(part) || !std::ranges::all_of(part, is_function_letter)) {
       return fail(ErrorCode::invalid_input,
                   fmt::format("{} {} is not 1 to 63 characters of a-z, A-Z, 0-9, '-' and '_'", what,
-                              quoted(part)));
+                              in_quotes(part)));
     }
   }
   return FunctionName(std::string(name), std::string(space));

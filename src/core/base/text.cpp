@@ -128,7 +128,7 @@ std::optional<double> parse_number(std::string_view text) {
   return value;
 }
 
-std::string quoted(std::string_view text, std::size_t length_max) {
+std::string in_quotes(std::string_view text, std::size_t length_max) {
   std::string shown = "\"";
   for (const char letter : text.substr(0, length_max)) {
     const auto code = static_cast<unsigned char>(letter);

@@ -41,6 +41,6 @@ std::optional<double> parse_number(std::string_view text);
 
 /// `text` cut to `length_max` bytes and made printable (control bytes become '?'), in quotes: for
 /// showing untrusted values in messages.
-std::string quoted(std::string_view text, std::size_t length_max = 80);
+std::string in_quotes(std::string_view text, std::size_t length_max = 80);
 
 }  // namespace dfaas

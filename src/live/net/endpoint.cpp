@@ -13,7 +13,7 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
     const std::string_view path = text.substr(unix_prefix.size());
     if (path.empty() || path.size() > unix_path_max) {
       return fail(ErrorCode::invalid_input,
-                  fmt::format("socket path in {} is empty or longer than {} bytes", quoted(text),
+                  fmt::format("socket path in {} is empty or longer than {} bytes", in_quotes(text),
                               unix_path_max));
     }
     return unix_socket(std::string(path));
@@ -21,7 +21,7 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   const auto wrong = [text] {
     return fail(ErrorCode::invalid_input,
-                fmt::format("address {} is not HOST:PORT, [IPV6]:PORT or unix:PATH", quoted(text)));
+                fmt::format("address {} is not HOST:PORT, [IPV6]:PORT or unix:PATH", in_quotes(text)));
   };
   if (colon == std::string_view::npos) return wrong();
   std::string_view host = text.substr(0, colon);

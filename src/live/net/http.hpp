@@ -71,6 +71,9 @@ class ServerConnection {
   /// Tells a client that waits for it to send the body. Nothing if it does not.
   boost::asio::awaitable<Result<void>> write_continue();
 
+  /// An interim "102 Processing": the request was taken, the answer will come.
+  boost::asio::awaitable<Result<void>> write_processing();
+
   /// `head.body` says how the body will be delimited; chunked falls back to close for HTTP/1.0.
   /// The head is held back until the first piece, finish_body() or flush_head().
   void write_head(ResponseHead head);
@@ -92,10 +95,15 @@ class ServerConnection {
   void watch_hangup(std::function<void()> callback);
   void stop_watching();
 
+  /// Nobody will read the rest of the body: ends a pending read_body(), the answer can still be written.
+  void stop_reading();
+
   /// Ends every wait on this connection, from the same thread.
   void close();
 
  private:
+  boost::asio::awaitable<Result<void>> write_interim(std::string_view text);
+
   struct State;
   std::shared_ptr<State> state_;
 };

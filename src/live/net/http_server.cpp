@@ -132,19 +132,26 @@ asio::awaitable<Result<std::size_t>> ServerConnection::read_body(std::span<char>
 
 bool ServerConnection::body_done() const { return !state_->parser || state_->parser->is_done(); }
 
-asio::awaitable<Result<void>> ServerConnection::write_continue() {
+asio::awaitable<Result<void>> ServerConnection::write_interim(std::string_view text) {
   State& s = *state_;
-  if (!s.awaits_continue) co_return Result<void>{};
-  s.awaits_continue = false;
-  constexpr std::string_view text = "HTTP/1.1 100 Continue\r\n\r\n";
   s.stream.expires_after(small_write_patience);
   const auto [error, bytes] =
       co_await asio::async_write(s.stream, asio::buffer(text.data(), text.size()), as_result);
   if (error) {
     s.broken = true;
-    co_return net_failure("writing 100 Continue", error);
+    co_return net_failure("writing an interim answer", error);
   }
   co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> ServerConnection::write_continue() {
+  if (!std::exchange(state_->awaits_continue, false)) co_return Result<void>{};
+  co_return co_await write_interim("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+asio::awaitable<Result<void>> ServerConnection::write_processing() {
+  if (state_->old_version) co_return Result<void>{};
+  co_return co_await write_interim("HTTP/1.1 102 Processing\r\n\r\n");
 }
 
 void ServerConnection::write_head(ResponseHead head) {
@@ -239,6 +246,12 @@ void ServerConnection::stop_watching() {
   if (!state_->watching) return;
   state_->watching = false;
   state_->watch.emit(asio::cancellation_type::all);
+}
+
+void ServerConnection::stop_reading() {
+  BeastError ignored;  // The client may be gone already.
+  state_->broken = true;
+  state_->stream.socket().shutdown(asio::socket_base::shutdown_receive, ignored);
 }
 
 void ServerConnection::close() {

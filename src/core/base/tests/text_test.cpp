@@ -25,9 +25,9 @@ TEST(Numbers, AreWholeOrNothing) {
   EXPECT_FALSE(parse_number("inf"));
 }
 
-TEST(Quoted, ShowsUntrustedTextHarmlessly) {
-  EXPECT_EQ(quoted("a\r\nb"), "\"a??b\"");
-  EXPECT_EQ(quoted("abcdef", 3), "\"abc...\"");
+TEST(InQuotes, ShowsUntrustedTextHarmlessly) {
+  EXPECT_EQ(in_quotes("a\r\nb"), "\"a??b\"");
+  EXPECT_EQ(in_quotes("abcdef", 3), "\"abc...\"");
 }
 
 TEST(Text, TrimsSplitsAndComparesHeaders) {

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// The JSON forms of what travels between agent and gateway and between agents.
+#include <nlohmann/json.hpp>
+
+#include <fmt/format.h>
+
+#include "core/base/text.hpp"
+#include "core/json/fields.hpp"
+#include "core/model/exchange_message.hpp"
+#include "core/model/observation.hpp"
+#include "core/model/routing_plan.hpp"
+
+namespace dfaas {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t functions_max = 1000;
+constexpr std::size_t peers_max = 64;
+constexpr std::size_t local_bytes_max = 16U << 20U;
+constexpr std::int64_t counter_max = INT64_MAX;
+constexpr std::int64_t micros_max = 86'400'000'000;
+constexpr std::int64_t millis_max = 86'400'000;
+constexpr double rate_max = 1e9;
+constexpr std::int64_t slots_max = 100'000;
+
+NodeId read_id(const Fields& fields, std::string_view name) {
+  return fields.accept(name, NodeId::parse(fields.text(name, 64)));
+}
+
+NodeName read_name(const Fields& fields, std::string_view name) {
+  const std::string text = fields.text_or(name, 64, "");
+  return text.empty() ? NodeName{} : fields.accept(name, NodeName::parse(text));
+}
+
+FunctionName read_function(const Fields& fields, std::string_view name) {
+  return fields.accept(name, FunctionName::parse(fields.text(name, 130)));
+}
+
+Micros read_micros(const Fields& fields, std::string_view name) {
+  return Micros{fields.integer_or(name, 0, micros_max, 0)};
+}
+
+Millis read_millis(const Fields& fields, std::string_view name, std::int64_t otherwise) {
+  return Millis{fields.integer_or(name, 0, millis_max, otherwise)};
+}
+
+Rate read_rate(const Fields& fields, std::string_view name) {
+  return Rate{fields.number_or(name, 0, rate_max, 0)};
+}
+
+std::uint64_t read_count(const Fields& fields, std::string_view name) {
+  return static_cast<std::uint64_t>(fields.integer_or(name, 0, counter_max, 0));
+}
+
+bool is_boot(std::string_view text) {
+  return !text.empty() && text.size() <= 64 &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789") == std::string_view::npos;
+}
+
+std::string read_boot(const Fields& fields) {
+  std::string boot = fields.text("boot", 64);
+  if (!is_boot(boot)) fields.fail_at("boot", in_quotes(boot) + " is not 1 to 64 of a-z and 0-9");
+  return boot;
+}
+
+template <class List, class Key>
+void insist_on_order(const Fields& fields, std::string_view name, const List& list, Key key) {
+  for (std::size_t at = 1; at < list.size(); ++at) {
+    if (!(key(list[at - 1]) < key(list[at]))) {
+      fields.fail_at(name, "entries are not in order, or one comes twice");
+    }
+  }
+}
+
+json traits_json(const FunctionTraits& traits) {
+  json out{{"share", to_text(traits.share)},
+           {"match_by_name", traits.match_by_name},
+           {"retry_safe", traits.retry_safe}};
+  if (traits.slots) out["slots"] = *traits.slots;
+  if (traits.max_rate) out["max_rate"] = traits.max_rate->per_second;
+  if (traits.timeout) out["timeout_ms"] = traits.timeout->count();
+  return out;
+}
+
+FunctionTraits read_traits(const Fields& fields) {
+  FunctionTraits traits;
+  if (fields.has("slots")) traits.slots = static_cast<int>(fields.integer("slots", 1, slots_max));
+  if (fields.has("max_rate")) traits.max_rate = Rate{fields.number("max_rate", 0, rate_max)};
+  if (fields.has("timeout_ms")) traits.timeout = Millis{fields.integer("timeout_ms", 1, millis_max)};
+  traits.share = fields.accept("share", parse_sharing(fields.text_or("share", 20, "organisation")));
+  traits.match_by_name = fields.flag_or("match_by_name", false);
+  traits.retry_safe = fields.flag_or("retry_safe", false);
+  return traits;
+}
+
+FunctionPeer read_function_peer(const Fields& fields) {
+  return {.id = read_id(fields, "id"),
+          .weight = fields.number("weight", 1e-9, rate_max),
+          .window = static_cast<int>(fields.integer("window", 1, 1'000'000)),
+          .floor_weight = fields.number_or("floor_weight", 1e-9, rate_max, 0.001),
+          .service_time = read_micros(fields, "service_us")};
+}
+
+PeerPlan read_peer(const Fields& fields) {
+  return {.id = read_id(fields, "id"),
+          .name = read_name(fields, "name"),
+          .organisation = fields.text_or("organisation", 64, ""),
+          .slot = static_cast<int>(fields.integer("slot", 1, 64)),
+          .up = fields.flag_or("up", false),
+          .rtt = read_micros(fields, "rtt_us")};
+}
+
+FunctionPlan read_function_plan(const Fields& fields) {
+  FunctionPlan plan{.function = read_function(fields, "function")};
+  for (const Fields& peer : fields.objects("peers", peers_max)) {
+    plan.peers.push_back(read_function_peer(peer));
+  }
+  for (const Fields& guest : fields.objects("guests", peers_max)) {
+    plan.guests.push_back({.id = read_id(guest, "id"), .rate = read_rate(guest, "rate")});
+  }
+  const auto by_id = [](const auto& entry) { return entry.id; };
+  insist_on_order(fields, "peers", plan.peers, by_id);
+  insist_on_order(fields, "guests", plan.guests, by_id);
+  return plan;
+}
+
+PeerCounters read_counters(const Fields& fields) {
+  return {.id = read_id(fields, "id"),
+          .accepted = read_count(fields, "accepted"),
+          .refused = read_count(fields, "refused"),
+          .unreachable = read_count(fields, "unreachable"),
+          .served = read_count(fields, "served")};
+}
+
+}  // namespace
+
+std::string plan_to_json(const RoutingPlan& plan) {
+  json peers = json::array();
+  for (const PeerPlan& peer : plan.peers) {
+    peers.push_back({{"id", peer.id.text()}, {"name", peer.name.text()},
+                     {"organisation", peer.organisation}, {"slot", peer.slot}, {"up", peer.up},
+                     {"rtt_us", peer.rtt.count()}});
+  }
+  json functions = json::array();
+  for (const FunctionPlan& function : plan.functions) {
+    json to = json::array();
+    for (const FunctionPeer& peer : function.peers) {
+      to.push_back({{"id", peer.id.text()}, {"weight", peer.weight}, {"window", peer.window},
+                    {"floor_weight", peer.floor_weight}, {"service_us", peer.service_time.count()}});
+    }
+    json guests = json::array();
+    for (const GuestLimit& guest : function.guests) {
+      guests.push_back({{"id", guest.id.text()}, {"rate", guest.rate.per_second}});
+    }
+    functions.push_back({{"function", function.function.full()}, {"peers", to}, {"guests", guests}});
+  }
+  return json{{"version", plan.version}, {"strategy", plan.strategy},
+              {"lifetime_ms", plan.lifetime.count()}, {"peers", peers}, {"functions", functions}}
+      .dump();
+}
+
+Result<RoutingPlan> plan_from_json(std::string_view text) {
+  RoutingPlan plan;
+  const auto read = parse_json_object(text, local_bytes_max, [&plan](const Fields& fields) {
+    plan.version = read_count(fields, "version");
+    plan.strategy = fields.text_or("strategy", 64, "");
+    plan.lifetime = read_millis(fields, "lifetime_ms", 6000);
+    for (const Fields& peer : fields.objects("peers", peers_max)) {
+      plan.peers.push_back(read_peer(peer));
+    }
+    for (const Fields& function : fields.objects("functions", functions_max)) {
+      plan.functions.push_back(read_function_plan(function));
+    }
+    insist_on_order(fields, "peers", plan.peers, [](const auto& entry) { return entry.id; });
+    insist_on_order(fields, "functions", plan.functions,
+                    [](const auto& entry) { return entry.function; });
+  });
+  if (!read) return tl::unexpected(Error(read.error()).within("plan"));
+  return plan;
+}
+
+std::string observation_to_json(const GatewayObservation& observation) {
+  json functions = json::array();
+  for (const FunctionObservation& function : observation.functions) {
+    json peers = json::array();
+    for (const PeerCounters& peer : function.peers) {
+      peers.push_back({{"id", peer.id.text()}, {"accepted", peer.accepted}, {"refused", peer.refused},
+                       {"unreachable", peer.unreachable}, {"served", peer.served}});
+    }
+    functions.push_back({{"function", function.function.full()}, {"digest", function.digest},
+                         {"deployed", function.deployed}, {"traits", traits_json(function.traits)},
+                         {"slots", function.slots}, {"in_flight", function.in_flight},
+                         {"queued", function.queued}, {"service_us", function.service_time.count()},
+                         {"user_arrivals", function.user_arrivals},
+                         {"guest_arrivals", function.guest_arrivals}, {"peers", peers}});
+  }
+  return json{{"boot", observation.boot}, {"plan_version", observation.plan_version},
+              {"plan_strategy", observation.plan_strategy}, {"functions", functions}}
+      .dump();
+}
+
+Result<GatewayObservation> observation_from_json(std::string_view text) {
+  GatewayObservation observation;
+  const auto read = parse_json_object(text, local_bytes_max, [&observation](const Fields& fields) {
+    observation.boot = read_boot(fields);
+    observation.plan_version = read_count(fields, "plan_version");
+    observation.plan_strategy = fields.text_or("plan_strategy", 64, "");
+    for (const Fields& entry : fields.objects("functions", functions_max)) {
+      FunctionObservation function{.function = read_function(entry, "function"),
+                                   .digest = entry.text_or("digest", 128, ""),
+                                   .deployed = entry.flag_or("deployed", false)};
+      function.traits = read_traits(entry.object("traits"));
+      function.slots = static_cast<int>(entry.integer_or("slots", 0, slots_max, 0));
+      function.in_flight = static_cast<int>(entry.integer_or("in_flight", 0, INT32_MAX, 0));
+      function.queued = static_cast<int>(entry.integer_or("queued", 0, INT32_MAX, 0));
+      function.service_time = read_micros(entry, "service_us");
+      function.user_arrivals = read_count(entry, "user_arrivals");
+      function.guest_arrivals = read_count(entry, "guest_arrivals");
+      for (const Fields& peer : entry.objects("peers", peers_max)) {
+        function.peers.push_back(read_counters(peer));
+      }
+      observation.functions.push_back(std::move(function));
+    }
+  });
+  if (!read) return tl::unexpected(Error(read.error()).within("observation"));
+  return observation;
+}
+
+std::string exchange_to_json(const ExchangeMessage& message) {
+  json functions = json::array();
+  for (const FunctionOffer& offer : message.functions) {
+    functions.push_back({{"function", offer.function.full()}, {"digest", offer.digest},
+                         {"slots", offer.slots}, {"service_ms", offer.service_time.count()},
+                         {"share", to_text(offer.share)}});
+  }
+  json asks = json::array();
+  for (const FunctionAsk& ask : message.asks) {
+    asks.push_back({{"function", ask.function.full()}, {"rate", ask.rate.per_second}});
+  }
+  json grants = json::array();
+  for (const FunctionGrant& grant : message.grants) {
+    grants.push_back({{"function", grant.function.full()}, {"granted", grant.granted.per_second},
+                      {"left", grant.left.per_second}});
+  }
+  return json{{"version", exchange_version}, {"boot", message.boot}, {"seq", message.sequence},
+              {"lifetime_ms", message.lifetime.count()}, {"name", message.name.text()},
+              {"draining", message.draining}, {"functions", functions}, {"asks", asks},
+              {"grants", grants}}
+      .dump();
+}
+
+Result<ExchangeMessage> exchange_from_json(std::string_view text) {
+  ExchangeMessage message;
+  const auto read = parse_json_object(text, exchange_bytes_max, [&message](const Fields& fields) {
+    const std::int64_t version = fields.integer("version", 0, INT32_MAX);
+    if (version != exchange_version) {
+      fields.fail_at("version", fmt::format("{} is not {}, the one spoken here", version,
+                                            exchange_version));
+    }
+    message.boot = read_boot(fields);
+    message.sequence = static_cast<std::uint64_t>(fields.integer("seq", 0, counter_max));
+    message.lifetime = read_millis(fields, "lifetime_ms", 6000);
+    message.name = fields.accept("name", NodeName::parse(fields.text("name", 64)));
+    message.draining = fields.flag_or("draining", false);
+    for (const Fields& entry : fields.objects("functions", functions_max)) {
+      message.functions.push_back(
+          {.function = read_function(entry, "function"),
+           .digest = entry.text_or("digest", 128, ""),
+           .slots = static_cast<int>(entry.integer("slots", 0, slots_max)),
+           .service_time = read_millis(entry, "service_ms", 0),
+           .share = entry.accept("share", parse_sharing(entry.text_or("share", 20, "organisation")))});
+    }
+    for (const Fields& entry : fields.objects("asks", functions_max)) {
+      message.asks.push_back(
+          {.function = read_function(entry, "function"), .rate = read_rate(entry, "rate")});
+    }
+    for (const Fields& entry : fields.objects("grants", functions_max)) {
+      message.grants.push_back({.function = read_function(entry, "function"),
+                                .granted = read_rate(entry, "granted"),
+                                .left = read_rate(entry, "left")});
+    }
+    const auto by_function = [](const auto& entry) { return entry.function; };
+    insist_on_order(fields, "functions", message.functions, by_function);
+    insist_on_order(fields, "asks", message.asks, by_function);
+    insist_on_order(fields, "grants", message.grants, by_function);
+  });
+  if (!read) return tl::unexpected(Error(read.error()).within("exchange message"));
+  return message;
+}
+
+}  // namespace dfaas

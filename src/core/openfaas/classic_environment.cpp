@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "core/openfaas/classic_environment.hpp"
+
+#include <algorithm>
+
+#include "core/base/text.hpp"
+
+namespace dfaas {
+namespace {
+
+constexpr std::size_t headers_max = 200;
+constexpr std::size_t bytes_max = 64 * 1024;
+
+std::string variable_of(std::string_view header) {
+  std::string name = "Http_";
+  bool starts_word = true;
+  for (const char letter : header) {
+    const bool is_plain = (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+                          (letter >= '0' && letter <= '9');
+    if (!is_plain) {
+      name += '_';
+      starts_word = true;
+      continue;
+    }
+    // The front door passes names in lower case: Go's canonical form is what functions expect.
+    const bool is_lower = letter >= 'a' && letter <= 'z';
+    name += starts_word && is_lower ? static_cast<char>(letter - 'a' + 'A') : letter;
+    starts_word = false;
+  }
+  return name;
+}
+
+}  // namespace
+
+std::vector<std::string> classic_environment(const FunctionDeployment& deployment,
+                                             const RequestHead& head, std::string_view path,
+                                             std::string_view query) {
+  std::vector<std::string> environment;
+  std::size_t bytes = 0;
+  const auto add = [&](std::string_view name, std::string_view value) {
+    if (value.find('\0') != std::string_view::npos) return;
+    if (environment.size() >= headers_max + deployment.env.size() || bytes > bytes_max) return;
+    bytes += name.size() + value.size() + 2;
+    environment.push_back(std::string(name) + "=" + std::string(value));
+  };
+  for (const auto& [name, value] : deployment.env) environment.push_back(name + "=" + value);
+  if (!deployment.env.contains("PATH")) add("PATH", "/usr/local/bin:/usr/bin:/bin");
+  add("OPENFAAS_NAME", deployment.function.name());
+  add("OPENFAAS_NAMESPACE", deployment.function.space());
+  add("Http_Method", head.method);
+  add("Http_Path", path);
+  if (!query.empty()) add("Http_Query", query);
+  if (head.body.length) {
+    const std::string length = std::to_string(*head.body.length);
+    add("Http_Content_Length", length);
+    add("Http_ContentLength", length);
+  }
+  if (head.body.chunked) add("Http_Transfer_Encoding", "chunked");
+  for (const Header& header : head.headers) {
+    if (bytes + header.value.size() > bytes_max) continue;
+    add(variable_of(header.name), header.value);
+  }
+  return environment;
+}
+
+}  // namespace dfaas

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What the OpenFaaS API tells of functions and of the provider.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/openfaas/deployment.hpp"
+
+namespace dfaas {
+
+struct FunctionStatus {
+  FunctionDeployment deployment;
+  std::string created_at;  ///< RFC 3339.
+  double invocation_count = 0;
+  int replicas = 0;
+  int available_replicas = 0;
+};
+
+std::string function_status_json(const FunctionStatus& status);
+std::string function_list_json(std::span<const FunctionStatus> statuses);
+
+/// GatewayInfo; every object that faas-cli dereferences is there.
+std::string info_json(std::string_view version);
+
+/// What a client reads of a status. Errors: invalid_input naming the field.
+Result<FunctionStatus> function_status_from_json(std::string_view text);
+Result<std::vector<FunctionStatus>> function_list_from_json(std::string_view text);
+
+}  // namespace dfaas

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// The local sockets: status and metrics for operators, plans and counters for the agent.
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/text.hpp"
+#include "live/gateway/gateway_core.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+namespace {
+
+namespace asio = boost::asio;
+constexpr std::uint64_t plan_bytes_max = 16ULL << 20U;
+
+/// "a/b?c=d" as path and the value of `key` in the query.
+std::pair<std::string_view, std::string_view> path_and_value(std::string_view target,
+                                                             std::string_view key) {
+  const std::size_t mark = target.find('?');
+  const std::string_view path = target.substr(0, mark);
+  if (mark == std::string_view::npos) return {path, {}};
+  for (const std::string_view pair : split(target.substr(mark + 1), '&')) {
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == key) {
+      return {path, pair.substr(equals + 1)};
+    }
+  }
+  return {path, {}};
+}
+
+std::string status_json(const GatewayCore& core) {
+  const GatewayObservation seen = core.dispatcher.observe(now());
+  nlohmann::json functions = nlohmann::json::array();
+  for (const FunctionObservation& function : seen.functions) {
+    functions.push_back({{"name", function.function.full()},
+                         {"deployed", function.deployed},
+                         {"slots", function.slots},
+                         {"in_flight", function.in_flight},
+                         {"queued", function.queued},
+                         {"service_ms", to_millis(function.service_time)},
+                         {"user_arrivals", function.user_arrivals},
+                         {"guest_arrivals", function.guest_arrivals}});
+  }
+  return nlohmann::json{{"node", core.settings.name.text()},
+                        {"id", core.settings.self.text()},
+                        {"version", core.settings.version},
+                        {"healthy", core.runner->healthy() && !core.draining},
+                        {"strategy", seen.plan_strategy},
+                        {"plan_version", seen.plan_version},
+                        {"functions", functions}}
+      .dump();
+}
+
+std::string decisions_json(const std::vector<DecisionRecord>& records) {
+  std::string text = "[";
+  for (const DecisionRecord& record : records) {
+    if (text.size() > 1) text += ',';
+    text += decision_json(record);
+  }
+  return text + "]";
+}
+
+asio::awaitable<void> install_plan(GatewayCore* core, ServerConnection* connection) {
+  auto body = co_await read_whole_body(connection, plan_bytes_max);
+  auto plan = body ? plan_from_json(*body) : Result<RoutingPlan>(pass_on(std::move(body)));
+  if (!plan) {
+    co_await respond_text(connection, 400, plan.error().message + "\n");
+    co_return;
+  }
+  core->dispatcher.install(*plan, now());
+  // Calls at a neighbour that is gone: end their wait, their coroutines decide what next.
+  for (const RequestId id : core->dispatcher.requests_at_lost_peers()) {
+    if (const auto found = core->calls.find(id); found != core->calls.end()) {
+      found->second->peer_lost = true;
+      found->second->interrupt();
+    }
+  }
+  core->pump();
+  co_await respond_text(connection, 200, "");
+}
+
+}  // namespace
+
+asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connection,
+                                  RequestHead head) {
+  const auto [path, call_id] = path_and_value(head.target, "call_id");
+  if (head.method != "GET") {
+    co_await respond_text(connection, 405, "this port only answers GET\n");
+  } else if (path == "/metrics") {
+    ResponseHead answer{.status = 200};
+    answer.headers.add("Content-Type", "text/plain; version=0.0.4");
+    std::ignore = co_await connection->respond(std::move(answer), core->metrics.text());
+  } else if (path == "/healthz") {
+    const bool can_serve = !core->draining && core->runner->healthy();
+    co_await respond_text(connection, can_serve ? 200 : 503, can_serve ? "OK\n" : "not healthy\n");
+  } else if (path == "/dfaas/v1/status") {
+    co_await respond_json(connection, 200, status_json(*core));
+  } else if (path == "/dfaas/v1/decisions") {
+    constexpr std::size_t shown_max = 100;
+    co_await respond_json(connection, 200, decisions_json(core->decisions.find(call_id, shown_max)));
+  } else {
+    co_await respond_text(connection, 404,
+                          "here are /metrics, /healthz, /dfaas/v1/status, /dfaas/v1/decisions\n");
+  }
+}
+
+asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connection,
+                                    RequestHead head) {
+  if (head.method == "GET" && head.target == "/v1/observation") {
+    GatewayObservation observation = core->dispatcher.observe(now());
+    observation.boot = core->boot;
+    co_await respond_json(connection, 200, observation_to_json(observation));
+  } else if (head.method == "PUT" && head.target == "/v1/plan") {
+    co_await install_plan(core, connection);
+  } else if (head.method == "POST" && head.target == "/v1/drain") {
+    core->dispatcher.drain();
+    co_await respond_text(connection, 200, "");
+  } else {
+    co_await respond_text(connection, 404, "here are GET /v1/observation and PUT /v1/plan\n");
+  }
+}
+
+}  // namespace dfaas

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "live/gateway/gateway.hpp"
+
+#include <sys/random.h>
+
+#include <array>
+#include <chrono>
+#include <ctime>
+#include <list>
+#include <tuple>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+
+#include "core/base/assert.hpp"
+#include "core/base/text.hpp"
+#include "live/gateway/gateway_core.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr Millis body_patience{30'000};
+
+std::array<std::uint8_t, 16> random_bytes() {
+  std::array<std::uint8_t, 16> bytes{};
+  DFAAS_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
+               "the kernel gives 16 random bytes at once");
+  return bytes;
+}
+
+}  // namespace
+
+Instant now() {
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return Instant(std::chrono::duration_cast<Micros>(since));
+}
+
+std::string rfc3339_now() {
+  const auto at = std::chrono::system_clock::now();
+  const auto millis =
+      std::chrono::duration_cast<Millis>(at.time_since_epoch()).count() % 1000;
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(at)), millis);
+}
+
+std::string make_call_id() {
+  auto bytes = random_bytes();
+  bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0fU) | 0x40U);  // RFC 9562, version 4.
+  bytes[8] = static_cast<std::uint8_t>((bytes[8] & 0x3fU) | 0x80U);
+  std::string text = to_lower(hex_upper(bytes));
+  for (const std::size_t at : {8U, 13U, 18U, 23U}) text.insert(at, "-");
+  return text;
+}
+
+asio::awaitable<void> respond_text(ServerConnection* connection, int status, std::string text) {
+  ResponseHead head{.status = status};
+  head.headers.add("Content-Type", "text/plain");
+  head.headers.add("X-Content-Type-Options", "nosniff");
+  std::ignore = co_await connection->respond(std::move(head), std::move(text));
+}
+
+asio::awaitable<void> respond_json(ServerConnection* connection, int status, std::string text) {
+  ResponseHead head{.status = status};
+  head.headers.add("Content-Type", "application/json");
+  std::ignore = co_await connection->respond(std::move(head), std::move(text));
+}
+
+asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connection,
+                                                     std::uint64_t bytes_max) {
+  std::string body;
+  std::array<char, 16 * 1024> piece{};
+  for (;;) {
+    const auto filled = co_await connection->read_body(piece, body_patience);
+    if (!filled) co_return fail(filled.error().code, filled.error().message);
+    if (*filled == 0) co_return body;
+    if (body.size() + *filled > bytes_max) {
+      co_return fail(ErrorCode::overloaded,
+                     fmt::format("the request body is over {} bytes", bytes_max));
+    }
+    body.append(piece.data(), *filled);
+  }
+}
+
+bool is_authorized(const RequestHead& head, const std::string& user, const std::string& password) {
+  constexpr std::string_view scheme = "Basic ";
+  std::string_view value = head.headers.get("Authorization");
+  if (value.size() < scheme.size() || !equal_ignoring_case(value.substr(0, scheme.size()), scheme)) {
+    return false;
+  }
+  value.remove_prefix(scheme.size());
+  const auto decoded = base64_decode(trim(value));
+  const std::string expected = user + ":" + password;
+  if (!decoded || decoded->size() != expected.size()) return false;
+  return CRYPTO_memcmp(decoded->data(), expected.data(), expected.size()) == 0;
+}
+
+Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment deployment,
+                                 std::string created_at) {
+  auto traits = parse_traits(deployment.labels);
+  if (!traits) return pass_on(std::move(traits));
+  auto command = resolve_command(deployment);
+  if (!command) return pass_on(std::move(command));
+  std::optional<int> max_inflight;
+  if (const auto set = deployment.env.find("max_inflight"); set != deployment.env.end()) {
+    const auto value = parse_unsigned(set->second);
+    constexpr std::uint64_t sane_max = 100'000;
+    if (!value || *value > sane_max) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("environment variable max_inflight of {}: {} is not a number from 0 "
+                              "(no limit) to {}",
+                              deployment.function.full(), in_quotes(set->second), sane_max));
+    }
+    if (*value > 0) max_inflight = static_cast<int>(*value);
+  }
+  DeployedFunction function{.deployment = std::move(deployment),
+                            .traits = std::move(*traits),
+                            .command = std::move(*command),
+                            .digest = {},
+                            .created_at = std::move(created_at)};
+  function.digest = deployment_digest(function.deployment);
+  function.slots =
+      effective_slots(function.traits, max_inflight, std::nullopt, core.settings.cores);
+  return function;
+}
+
+GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settings_,
+                         FunctionStore store_, std::unique_ptr<ProcessRunner> runner_)
+    : settings(std::move(settings_)),
+      executor(std::move(executor_)),
+      store(std::move(store_)),
+      runner(std::move(runner_)),
+      dispatcher(settings.dispatcher, Random{settings.seed}),
+      egress(settings.egress),
+      boot(to_lower(hex_upper(random_bytes()))) {}
+
+void GatewayCore::pump() {
+  for (const RequestId id : dispatcher.started()) {
+    if (const auto found = calls.find(id); found != calls.end()) {
+      found->second->started = true;
+      found->second->wake.cancel();
+    }
+  }
+  for (const RequestId id : dispatcher.refused_in_queue()) {
+    if (const auto found = calls.find(id); found != calls.end()) {
+      found->second->removed = true;
+      found->second->wake.cancel();
+    }
+  }
+}
+
+void GatewayCore::put(DeployedFunction function) {
+  const FunctionName name = function.deployment.function;
+  dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
+  metrics.set_slots(name.full(), function.slots);
+  functions.insert_or_assign(name, std::move(function));
+  pump();
+}
+
+void GatewayCore::erase(const FunctionName& function) {
+  functions.erase(function);
+  metrics.forget(function.full());
+  dispatcher.remove(function, now());
+  pump();
+}
+
+const std::string& GatewayCore::name_of(const NodeId& peer) const {
+  const PeerPlan* plan = dispatcher.peer(peer);
+  return plan == nullptr || plan->name.empty() ? peer.text() : plan->name.text();
+}
+
+struct Gateway::State {
+  State(asio::any_io_executor executor, GatewaySettings settings, FunctionStore store,
+        std::unique_ptr<ProcessRunner> runner)
+      : core(executor, std::move(settings), std::move(store), std::move(runner)),
+        tasks(executor),
+        patience_timer(executor) {}
+
+  GatewayCore core;
+  std::list<UnixAcceptor> acceptors;
+  TaskGroup tasks;
+  asio::steady_timer patience_timer;
+};
+
+namespace {
+
+asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection, RequestHead head) {
+  Route route = parse_route(head.method, head.target);
+  if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
+    co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
+  } else {
+    co_await serve_system(core, connection, std::move(head), std::move(route));
+  }
+}
+
+asio::awaitable<void> serve_peer(GatewayCore* core, ServerConnection* connection, RequestHead head) {
+  Route route = parse_route(head.method, head.target);
+  auto from = NodeId::parse(head.headers.get("DFaaS-Node-ID"));
+  auto* call = std::get_if<FunctionCallRoute>(&route);
+  if (!from) {
+    // The front door lets nothing through without it: this is somebody on the local socket.
+    co_await respond_text(connection, 403, from.error().message + "\n");
+  } else if (call == nullptr) {
+    co_await respond_text(connection, 404, "neighbours may call functions only\n");
+  } else {
+    co_await serve_function_call(core, connection, std::move(head), std::move(*call),
+                                 std::move(*from));
+  }
+}
+
+asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, StreamSocket socket) {
+  ServerConnection connection(std::move(socket));
+  for (;;) {
+    auto head = co_await connection.read_head(core->settings.head_timeout);
+    if (!head) co_return;
+    switch (port) {
+      case Gateway::Port::user: co_await serve_user(core, &connection, std::move(*head)); break;
+      case Gateway::Port::peer: co_await serve_peer(core, &connection, std::move(*head)); break;
+      case Gateway::Port::admin: co_await serve_admin(core, &connection, std::move(*head)); break;
+      case Gateway::Port::control: co_await serve_control(core, &connection, std::move(*head)); break;
+    }
+    if (!connection.reusable()) co_return;
+  }
+}
+
+}  // namespace
+
+Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
+                                                GatewaySettings settings) {
+  auto store = FunctionStore::open(settings.database);
+  if (!store) return tl::unexpected(std::move(store).error().within("function database"));
+  auto stored = store->all();
+  if (!stored) return tl::unexpected(std::move(stored).error().within("function database"));
+  auto runner = ProcessRunner::start(executor, settings.binary);
+  if (!runner) return tl::unexpected(std::move(runner).error().within("keeper"));
+  auto state = std::make_unique<State>(executor, std::move(settings), std::move(*store),
+                                       std::move(*runner));
+  for (StoredFunction& function : *stored) {
+    const std::string name = function.deployment.function.full();
+    auto prepared = prepare(state->core, std::move(function.deployment), function.created_at);
+    if (!prepared) {
+      // Kept in the database: it comes back when its program does.
+      log_event(LogLevel::error, "function_not_deployed",
+                {{"function", name}, {"error", prepared.error().message}});
+      continue;
+    }
+    state->core.put(std::move(*prepared));
+  }
+  return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
+}
+
+void Gateway::serve(Port port, UnixAcceptor acceptor) {
+  State* state = state_.get();
+  state->acceptors.push_back(std::move(acceptor));
+  state->tasks.spawn(accept_loop(&state->acceptors.back(), [state, port](StreamSocket socket) {
+    state->tasks.spawn(serve_connection(&state->core, port, std::move(socket)));
+  }));
+}
+
+void Gateway::stop(Millis patience, std::function<void()> done) {
+  State* state = state_.get();
+  state->core.draining = true;
+  state->core.dispatcher.drain();
+  for (UnixAcceptor& acceptor : state->acceptors) {
+    boost::system::error_code ignored;  // Closing is all that is wanted.
+    acceptor.close(ignored);
+  }
+  // Idle keep-alive connections would hold us up: only calls in flight are waited for.
+  state->patience_timer.expires_after(patience);
+  state->patience_timer.async_wait([state](const boost::system::error_code& error) {
+    if (!error) state->tasks.cancel();
+  });
+  struct Poll {
+    static void check(State* gateway, std::shared_ptr<asio::steady_timer> timer,
+                      std::function<void()> finished) {
+      if (gateway->core.calls.empty() || gateway->patience_timer.expiry() <= asio::steady_timer::clock_type::now()) {
+        gateway->patience_timer.cancel();
+        finished();
+        return;
+      }
+      timer->expires_after(Millis{20});
+      timer->async_wait([gateway, timer, finished](const boost::system::error_code& error) {
+        if (!error) check(gateway, timer, finished);
+      });
+    }
+  };
+  Poll::check(state, std::make_shared<asio::steady_timer>(state->core.executor), std::move(done));
+}
+
+}  // namespace dfaas

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// The gateway: decides per request by the last plan, runs functions, forwards what does not fit.
+///
+/// It speaks plain HTTP/1.1 on local unix sockets only: the front door brings users and neighbours, the
+/// agent its plans. The rules are core/dataplane; the OpenFaaS API is core/openfaas as data.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+#include "core/dataplane/dispatcher.hpp"
+#include "live/net/http.hpp"
+#include "live/net/listener.hpp"
+
+namespace dfaas {
+
+struct GatewaySettings {
+  NodeId self;
+  NodeName name;
+  std::string version;
+  std::string system_user;      ///< Of /system/*.
+  std::string system_password;
+  std::filesystem::path binary;    ///< Our own program, started as `keeper`.
+  std::filesystem::path database;  ///< Desired state.
+  Endpoint egress;                 ///< Front door socket towards neighbours.
+  Millis exec_timeout{60'000};     ///< Of a function without `dfaas.timeout_ms`.
+  Millis head_timeout{15'000};     ///< Silence between requests of one connection.
+  std::uint64_t request_bytes_max = 1ULL << 30U;
+  std::uint64_t system_body_bytes_max = 1ULL << 20U;
+  std::size_t buffered_body_bytes = 16 * 1024;  ///< Bodies up to this can be offered twice.
+  int cores = 1;
+  DispatcherSettings dispatcher;
+  std::uint64_t seed = 0;
+};
+
+/// One thread runs it; every call comes from that thread.
+class Gateway {
+ public:
+  /// Opens the database, starts the keeper and deploys what the database holds.
+  /// Errors: unavailable or invalid_input, naming the file or program.
+  static Result<std::unique_ptr<Gateway>> start(boost::asio::any_io_executor executor,
+                                                GatewaySettings settings);
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+  Gateway(Gateway&&) = delete;
+  Gateway& operator=(Gateway&&) = delete;
+
+  /// Each socket has its own powers: `user` calls functions and, with credentials, /system; `peer` takes
+  /// proved neighbours' forwarded calls; `admin` is read-only status and metrics; `control` is the agent.
+  enum class Port : unsigned char { user, peer, admin, control };
+  void serve(Port port, UnixAcceptor acceptor);
+
+  /// Stops accepting, refuses guests, waits for what is in flight at most `patience`, then calls back.
+  void stop(Millis patience, std::function<void()> done);
+
+ private:
+  struct State;
+  explicit Gateway(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dfaas

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What the parts of the gateway share: deployed functions, calls in flight, counters.
+///
+/// Internal to live/gateway.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "core/openfaas/deployment.hpp"
+#include "core/openfaas/route.hpp"
+#include "live/gateway/decision_log.hpp"
+#include "live/gateway/gateway.hpp"
+#include "live/gateway/metrics.hpp"
+#include "live/net/task_group.hpp"
+#include "live/runtime/function_store.hpp"
+#include "live/runtime/process_runner.hpp"
+
+namespace dfaas {
+
+/// Where a request of this node has got to.
+struct Call {
+  explicit Call(boost::asio::any_io_executor executor) : wake(executor), deadline_timer(executor) {}
+
+  RequestId id = 0;
+  std::string call_id;
+  FunctionName function;
+  std::string path;   ///< Behind the function's name.
+  std::string query;
+  std::string label;  ///< For metrics: "name.namespace", or "unknown".
+  RequestHead head;
+  ServerConnection* connection = nullptr;
+  Instant arrived;
+  Instant deadline;
+  NodeId from;           ///< The neighbour that sent it; empty for users.
+  std::string from_name;
+  bool explain = false;
+  std::vector<DecisionStep> steps;
+
+  std::string body;            ///< What was read ahead.
+  bool body_complete = false;  ///< `body` is all of it.
+  std::uint64_t body_bytes = 0;
+
+  /// Cancelled when something happened to a waiting call.
+  boost::asio::steady_timer wake;
+  boost::asio::steady_timer deadline_timer;
+  std::function<void()> abort;  ///< Ends what the call is waiting for now.
+  bool started = false;         ///< Left the queue for a slot.
+  bool removed = false;         ///< Left the queue because its function was removed.
+  bool gone = false;            ///< The user hung up.
+  bool late = false;            ///< The deadline passed.
+  bool peer_lost = false;       ///< The neighbour that has it was lost.
+  bool answer_begun = false;
+
+  [[nodiscard]] bool over() const { return gone || late; }
+  void interrupt() {
+    wake.cancel();
+    if (abort) abort();
+  }
+};
+
+using CallPtr = std::shared_ptr<Call>;
+
+/// How a call ended.
+struct CallEnd {
+  GatewayMetrics::End end = GatewayMetrics::End::failed;
+  std::string by;  ///< "here", a neighbour's name, or the reason.
+  int status = 0;
+  std::optional<Micros> service_time;  ///< Of a local run.
+};
+
+struct DeployedFunction {
+  FunctionDeployment deployment;
+  FunctionTraits traits;
+  std::vector<std::string> command;
+  std::string digest;
+  std::string created_at;  ///< RFC 3339.
+  int slots = 1;
+};
+
+/// Idle connections to the front door's egress socket.
+class EgressPool {
+ public:
+  explicit EgressPool(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
+  boost::asio::awaitable<Result<ClientConnection>> take();
+  void give_back(ClientConnection connection);
+
+ private:
+  static constexpr std::size_t idle_max = 256;
+  Endpoint endpoint_;
+  std::vector<ClientConnection> idle_;
+};
+
+struct GatewayCore {
+  GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_, FunctionStore store_,
+              std::unique_ptr<ProcessRunner> runner_);
+
+  GatewaySettings settings;
+  boost::asio::any_io_executor executor;
+  FunctionStore store;
+  std::unique_ptr<ProcessRunner> runner;
+  Dispatcher dispatcher;
+  GatewayMetrics metrics;
+  DecisionLog decisions;
+  EgressPool egress;
+  std::string boot;
+  std::map<FunctionName, DeployedFunction> functions;
+  std::unordered_map<RequestId, CallPtr> calls;
+  RequestId next_id = 1;
+  bool draining = false;
+
+  /// Hands out what the dispatcher started or refused meanwhile. After every call that frees a slot.
+  void pump();
+  /// Deploys into the running gateway; the caller has stored it.
+  void put(DeployedFunction function);
+  void erase(const FunctionName& function);
+  [[nodiscard]] const std::string& name_of(const NodeId& peer) const;
+};
+
+Instant now();
+std::string rfc3339_now();
+std::string make_call_id();
+
+/// Serves one function call to its end, and records it. `head` is the request's.
+boost::asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
+                                                 RequestHead head, FunctionCall route, NodeId from);
+
+/// Runs the function here; the slot is taken.
+boost::asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call);
+
+/// What became of one try at a neighbour.
+struct ForwardEnd {
+  enum class Kind : unsigned char {
+    answered,     ///< The user has the answer, or as much of it as came.
+    not_started,  ///< Safe to go elsewhere.
+    lost,         ///< It may have run.
+    over,         ///< The user left or the deadline passed.
+  };
+  Kind kind = Kind::not_started;
+  Outcome outcome = Outcome::unreachable;
+  std::optional<int> room;
+  bool replayable = false;
+  int status = 0;
+  bool complete = true;  ///< With answered: the whole answer came.
+};
+
+/// Offers the call to the neighbour `peer`, whose window has a place for it.
+boost::asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId peer);
+
+/// Answers a request under /system, /healthz, /metrics or the agent's paths.
+boost::asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection,
+                                          RequestHead head, Route route);
+boost::asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connection,
+                                         RequestHead head);
+boost::asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connection,
+                                           RequestHead head);
+
+/// A short plain-text answer.
+boost::asio::awaitable<void> respond_text(ServerConnection* connection, int status, std::string text);
+boost::asio::awaitable<void> respond_json(ServerConnection* connection, int status, std::string text);
+
+/// The whole body as text; overloaded when it is over `bytes_max`.
+boost::asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connection,
+                                                            std::uint64_t bytes_max);
+
+/// Does `head` carry these basic credentials? In constant time of the lengths given.
+bool is_authorized(const RequestHead& head, const std::string& user, const std::string& password);
+
+/// Checks and prepares a deployment for this node. Changes nothing.
+Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment deployment,
+                                 std::string created_at);
+
+}  // namespace dfaas

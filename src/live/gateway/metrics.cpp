@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "live/gateway/metrics.hpp"
+
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+namespace dfaas {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+const Histogram::BucketBoundaries duration_buckets{0.005, 0.01, 0.025, 0.05, 0.1,  0.25, 0.5,
+                                                   1.0,   2.5,  5.0,   10.0, 30.0, 60.0};
+
+std::string_view end_text(GatewayMetrics::End end) {
+  switch (end) {
+    case GatewayMetrics::End::served_here: return "served_here";
+    case GatewayMetrics::End::served_by_peer: return "served_by_peer";
+    case GatewayMetrics::End::refused: return "refused";
+    case GatewayMetrics::End::failed: return "failed";
+  }
+  return "failed";
+}
+
+}  // namespace
+
+struct GatewayMetrics::State {
+  prometheus::Registry registry;
+  Family<Counter>& invocation = BuildCounter()
+                                    .Name("gateway_function_invocation_total")
+                                    .Help("Function calls by function and status code")
+                                    .Register(registry);
+  Family<Histogram>& seconds = BuildHistogram()
+                                   .Name("gateway_functions_seconds")
+                                   .Help("Function call duration in seconds")
+                                   .Register(registry);
+  Family<Gauge>& service_count = BuildGauge()
+                                     .Name("gateway_service_count")
+                                     .Help("Replicas of a function on this node")
+                                     .Register(registry);
+  Family<Gauge>& requests_in_flight = BuildGauge()
+                                          .Name("http_requests_in_flight")
+                                          .Help("Function calls now being handled")
+                                          .Register(registry);
+  Family<Counter>& offered = BuildCounter()
+                                 .Name("dfaas_gateway_offered_total")
+                                 .Help("Function calls by users of this node")
+                                 .Register(registry);
+  Family<Counter>& ended = BuildCounter()
+                               .Name("dfaas_gateway_ended_total")
+                               .Help("How calls of this node's users ended: by function, result "
+                                     "and server or reason")
+                               .Register(registry);
+  Family<Counter>& forwards = BuildCounter()
+                                  .Name("dfaas_gateway_forwards_total")
+                                  .Help("Tries at neighbours by function, neighbour and outcome")
+                                  .Register(registry);
+  Family<Counter>& guests = BuildCounter()
+                                .Name("dfaas_gateway_guests_total")
+                                .Help("Calls that neighbours sent, by function, neighbour and outcome")
+                                .Register(registry);
+  Family<Gauge>& slots = BuildGauge()
+                             .Name("dfaas_gateway_slots")
+                             .Help("Calls of a function that may run at once on this node")
+                             .Register(registry);
+
+  /// What a call touches each time, looked up once.
+  struct PerFunction {
+    Counter* offered = nullptr;
+    Histogram* seconds = nullptr;
+    Gauge* in_flight = nullptr;
+    Gauge* slots = nullptr;
+    Gauge* service_count = nullptr;
+    std::map<int, Counter*> by_code;
+    std::map<std::pair<int, std::string>, Counter*> by_end;
+  };
+  std::unordered_map<std::string, PerFunction> functions;
+
+  PerFunction& of(const std::string& function) {
+    auto [place, is_new] = functions.try_emplace(function);
+    if (is_new) {
+      const prometheus::Labels labels{{"function_name", function}};
+      place->second.offered = &offered.Add(labels);
+      place->second.seconds = &seconds.Add(labels, duration_buckets);
+      place->second.in_flight = &requests_in_flight.Add(labels);
+    }
+    return place->second;
+  }
+};
+
+GatewayMetrics::GatewayMetrics() : state_(std::make_unique<State>()) {}
+GatewayMetrics::~GatewayMetrics() = default;
+
+void GatewayMetrics::offered(const std::string& function) {
+  state_->of(function).offered->Increment();
+}
+
+void GatewayMetrics::ended(const std::string& function, End end, const std::string& by, int status,
+                           Micros took) {
+  State::PerFunction& counters = state_->of(function);
+  Counter*& by_end = counters.by_end[{static_cast<int>(end), by}];
+  if (by_end == nullptr) {
+    by_end = &state_->ended.Add(
+        {{"function_name", function}, {"result", std::string(end_text(end))}, {"by", by}});
+  }
+  by_end->Increment();
+  Counter*& by_code = counters.by_code[status];
+  if (by_code == nullptr) {
+    by_code = &state_->invocation.Add(
+        {{"function_name", function}, {"code", std::to_string(status)}});
+  }
+  by_code->Increment();
+  counters.seconds->Observe(to_seconds(took));
+}
+
+void GatewayMetrics::guest(const std::string& function, const std::string& from,
+                           const std::string& outcome) {
+  state_->guests.Add({{"function_name", function}, {"peer", from}, {"outcome", outcome}})
+      .Increment();
+}
+
+void GatewayMetrics::forward(const std::string& function, const std::string& peer,
+                             const std::string& outcome) {
+  state_->forwards.Add({{"function_name", function}, {"peer", peer}, {"outcome", outcome}})
+      .Increment();
+}
+
+void GatewayMetrics::in_flight(const std::string& function, int change) {
+  state_->of(function).in_flight->Increment(change);
+}
+
+void GatewayMetrics::set_slots(const std::string& function, int slots) {
+  State::PerFunction& counters = state_->of(function);
+  if (counters.slots == nullptr) {
+    counters.slots = &state_->slots.Add({{"function_name", function}});
+    counters.service_count = &state_->service_count.Add({{"function_name", function}});
+  }
+  counters.slots->Set(slots);
+  counters.service_count->Set(1);
+}
+
+void GatewayMetrics::forget(const std::string& function) {
+  State::PerFunction& counters = state_->of(function);
+  if (counters.slots == nullptr) return;
+  state_->slots.Remove(std::exchange(counters.slots, nullptr));
+  state_->service_count.Remove(std::exchange(counters.service_count, nullptr));
+}
+
+double GatewayMetrics::invocations(const std::string& function) const {
+  const auto found = state_->functions.find(function);
+  return found == state_->functions.end() ? 0 : found->second.offered->Value();
+}
+
+std::string GatewayMetrics::text() const {
+  return prometheus::TextSerializer().Serialize(state_->registry.Collect());
+}
+
+}  // namespace dfaas

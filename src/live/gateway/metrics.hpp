@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// What the gateway counts, under the OpenFaaS names where those exist.
+///
+/// Guarantee  For every function: offered = served here + served by peers + refused + failed, once no
+///            request is in flight.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+
+namespace dfaas {
+
+class GatewayMetrics {
+ public:
+  GatewayMetrics();
+  ~GatewayMetrics();
+  GatewayMetrics(const GatewayMetrics&) = delete;
+  GatewayMetrics& operator=(const GatewayMetrics&) = delete;
+  GatewayMetrics(GatewayMetrics&&) = delete;
+  GatewayMetrics& operator=(GatewayMetrics&&) = delete;
+
+  /// A user's request of `function` ("name.namespace", or "unknown") arrived.
+  void offered(const std::string& function);
+  /// And ended. `by` is "here" or a neighbour's name; for `refused` and `failed` the reason.
+  enum class End : unsigned char { served_here, served_by_peer, refused, failed };
+  void ended(const std::string& function, End end, const std::string& by, int status, Micros took);
+
+  /// A neighbour's request was answered.
+  void guest(const std::string& function, const std::string& from, const std::string& outcome);
+  /// A try at a neighbour ended.
+  void forward(const std::string& function, const std::string& peer, const std::string& outcome);
+  void in_flight(const std::string& function, int change);
+
+  /// Gauges, refreshed before each scrape.
+  void set_slots(const std::string& function, int slots);
+  void forget(const std::string& function);
+  [[nodiscard]] double invocations(const std::string& function) const;
+
+  /// Prometheus text format 0.0.4.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dfaas

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// The OpenFaaS REST API on the user port: what core/openfaas reads and writes, done.
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/base/text.hpp"
+#include "core/openfaas/status.hpp"
+#include "live/gateway/gateway_core.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+namespace {
+
+namespace asio = boost::asio;
+
+int status_of(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::invalid_input: return 400;
+    case ErrorCode::not_found: return 404;
+    case ErrorCode::denied: return 403;
+    case ErrorCode::conflict: return 409;
+    case ErrorCode::overloaded: return 413;
+    case ErrorCode::unavailable:
+    case ErrorCode::timed_out: return 500;
+  }
+  return 500;
+}
+
+asio::awaitable<void> respond_error(ServerConnection* connection, Error error) {
+  co_await respond_text(connection, status_of(error), error.message + "\n");
+}
+
+FunctionStatus status_of(const GatewayCore& core, const DeployedFunction& function) {
+  return {.deployment = function.deployment,
+          .created_at = function.created_at,
+          .invocation_count = core.metrics.invocations(function.deployment.function.full()),
+          .replicas = 1,
+          .available_replicas = 1};
+}
+
+asio::awaitable<void> list_functions(GatewayCore* core, ServerConnection* connection,
+                                     std::string space) {
+  std::vector<FunctionStatus> statuses;
+  for (const auto& [name, function] : core->functions) {
+    if (space.empty() || name.space() == space) statuses.push_back(status_of(*core, function));
+  }
+  co_await respond_json(connection, 200, function_list_json(statuses));
+}
+
+/// Stores first: what the database refuses changes nothing.
+asio::awaitable<void> deploy(GatewayCore* core, ServerConnection* connection, std::string text,
+                             bool must_exist) {
+  auto deployment = deployment_from_json(text);
+  if (!deployment) {
+    co_await respond_error(connection, std::move(deployment).error());
+    co_return;
+  }
+  const FunctionName name = deployment->function;
+  const auto existing = core->functions.find(name);
+  if (must_exist && existing == core->functions.end()) {
+    co_await respond_text(connection, 404, fmt::format("no function {} to update\n", name.full()));
+    co_return;
+  }
+  const std::string created =
+      existing == core->functions.end() ? rfc3339_now() : existing->second.created_at;
+  auto prepared = prepare(*core, std::move(*deployment), created);
+  if (!prepared) {
+    co_await respond_error(connection, std::move(prepared).error());
+    co_return;
+  }
+  if (auto stored = core->store.put(prepared->deployment, created); !stored) {
+    co_await respond_error(connection, std::move(stored).error());
+    co_return;
+  }
+  log_event(LogLevel::info, "function_deployed",
+            {{"function", name.full()}, {"slots", std::to_string(prepared->slots)},
+             {"digest", prepared->digest}});
+  core->put(std::move(*prepared));
+  co_await respond_text(connection, 202, "");
+}
+
+asio::awaitable<void> remove(GatewayCore* core, ServerConnection* connection, std::string text) {
+  auto name = deletion_from_json(text);
+  if (!name) {
+    co_await respond_error(connection, std::move(name).error());
+    co_return;
+  }
+  if (!core->functions.contains(*name)) {
+    co_await respond_text(connection, 404, fmt::format("no function {} to remove\n", name->full()));
+    co_return;
+  }
+  if (auto removed = core->store.remove(*name); !removed) {
+    co_await respond_error(connection, std::move(removed).error());
+    co_return;
+  }
+  core->erase(*name);
+  log_event(LogLevel::info, "function_removed", {{"function", name->full()}});
+  co_await respond_text(connection, 202, "");
+}
+
+asio::awaitable<void> serve_functions(GatewayCore* core, ServerConnection* connection,
+                                      RequestHead head, std::string space) {
+  if (head.method == "GET") {
+    co_await list_functions(core, connection, std::move(space));
+    co_return;
+  }
+  if (head.method != "POST" && head.method != "PUT" && head.method != "DELETE") {
+    ResponseHead answer{.status = 405};
+    answer.headers.add("Allow", "GET, POST, PUT, DELETE");
+    std::ignore = co_await connection->respond(std::move(answer), "use GET, POST, PUT or DELETE\n");
+    co_return;
+  }
+  auto body = co_await read_whole_body(connection, core->settings.system_body_bytes_max);
+  if (!body) {
+    co_await respond_error(connection, std::move(body).error());
+    co_return;
+  }
+  if (head.method == "DELETE") {
+    co_await remove(core, connection, std::move(*body));
+  } else {
+    co_await deploy(core, connection, std::move(*body), head.method == "PUT");
+  }
+}
+
+asio::awaitable<void> describe(GatewayCore* core, ServerConnection* connection, FunctionName name) {
+  const auto found = core->functions.find(name);
+  if (found == core->functions.end()) {
+    co_await respond_text(connection, 404, fmt::format("no function {}\n", name.full()));
+    co_return;
+  }
+  co_await respond_json(connection, 200, function_status_json(status_of(*core, found->second)));
+}
+
+asio::awaitable<void> ask_for_credentials(ServerConnection* connection) {
+  ResponseHead head{.status = 401};
+  head.headers.add("WWW-Authenticate", "Basic realm=\"Restricted\"");
+  head.headers.add("Content-Type", "text/plain");
+  std::ignore = co_await connection->respond(std::move(head), "wrong or missing credentials\n");
+}
+
+}  // namespace
+
+asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection, RequestHead head,
+                                   Route route) {
+  if (const auto* refused = std::get_if<RefusedRoute>(&route)) {
+    co_await respond_text(connection, refused->status, refused->sentence + "\n");
+    co_return;
+  }
+  if (std::holds_alternative<HealthzRoute>(route)) {
+    const bool can_serve = !core->draining && core->runner->healthy();
+    co_await respond_text(connection, can_serve ? 200 : 503,
+                          can_serve ? "OK\n" : "this node cannot run functions now\n");
+    co_return;
+  }
+  const bool is_system = std::holds_alternative<SystemFunctionsRoute>(route) ||
+                         std::holds_alternative<SystemFunctionRoute>(route) ||
+                         std::holds_alternative<SystemInfoRoute>(route);
+  if (!is_system) {
+    co_await respond_text(connection, 404, "no such path: see /function/NAME and /system/functions\n");
+    co_return;
+  }
+  if (!is_authorized(head, core->settings.system_user, core->settings.system_password)) {
+    co_await ask_for_credentials(connection);
+    co_return;
+  }
+  if (auto* functions = std::get_if<SystemFunctionsRoute>(&route)) {
+    co_await serve_functions(core, connection, std::move(head), std::move(functions->space));
+  } else if (auto* function = std::get_if<SystemFunctionRoute>(&route)) {
+    co_await describe(core, connection, std::move(function->function));
+  } else {
+    co_await respond_json(connection, 200, info_json(core->settings.version));
+  }
+}
+
+}  // namespace dfaas

@@ -138,7 +138,7 @@ asio::awaitable<void> deliver(Try* attempt, ResponseHead head) {
       co_return;
     }
   }
-  attempt->end.complete = co_await user.finish_body().has_value();
+  attempt->end.complete = (co_await user.finish_body()).has_value();
 }
 
 /// An answer that the neighbour's gateway did not write: some front door on the way did.

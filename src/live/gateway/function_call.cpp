@@ -256,7 +256,7 @@ GuestTerms guest_terms(const Headers& headers) {
 }  // namespace
 
 asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
-                                          RequestHead head, FunctionCall route, NodeId from) {
+                                          RequestHead head, FunctionCallRoute route, NodeId from) {
   const auto call = std::make_shared<Call>(core->executor);
   call->id = core->next_id++;
   call->call_id = choose_call_id(head.headers);

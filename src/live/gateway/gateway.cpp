@@ -192,7 +192,7 @@ struct Gateway::State {
 namespace {
 
 asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection, RequestHead head) {
-  Route route = parse_route(head.method, head.target);
+  Route route = parse_route(head.target);
   if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
     co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
   } else {
@@ -201,7 +201,7 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
 }
 
 asio::awaitable<void> serve_peer(GatewayCore* core, ServerConnection* connection, RequestHead head) {
-  Route route = parse_route(head.method, head.target);
+  Route route = parse_route(head.target);
   auto from = NodeId::parse(head.headers.get("DFaaS-Node-ID"));
   auto* call = std::get_if<FunctionCallRoute>(&route);
   if (!from) {

@@ -22,6 +22,7 @@
 #include "live/gateway/gateway.hpp"
 #include "live/gateway/metrics.hpp"
 #include "live/net/task_group.hpp"
+#include "live/runtime/command.hpp"
 #include "live/runtime/function_store.hpp"
 #include "live/runtime/process_runner.hpp"
 
@@ -132,7 +133,7 @@ std::string make_call_id();
 
 /// Serves one function call to its end, and records it. `head` is the request's.
 boost::asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
-                                                 RequestHead head, FunctionCall route, NodeId from);
+                                                 RequestHead head, FunctionCallRoute route, NodeId from);
 
 /// Runs the function here; the slot is taken.
 boost::asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call);

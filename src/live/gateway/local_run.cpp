@@ -164,12 +164,12 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
       head.body = {.length = std::nullopt, .chunked = true};
       call->answer_begun = true;
       connection.write_head(std::move(head));
-      delivered = co_await connection.write_body(held, time_left(call)).has_value();
+      delivered = (co_await connection.write_body(held, time_left(call))).has_value();
       held = {};
     }
     if (delivered) {
       delivered =
-          co_await connection.write_body(std::span(piece).first(bytes), time_left(call)).has_value();
+          (co_await connection.write_body(std::span(piece).first(bytes), time_left(call))).has_value();
     }
     if (!delivered) {  // The reader is gone: the work has no purpose left.
       call->gone = true;
@@ -184,7 +184,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   } else if (call->answer_begun) {
     const bool is_good = exit.status == 0 && !call->late && !run->too_large;
     if (is_good) {
-      delivered = co_await connection.finish_body().has_value();
+      delivered = (co_await connection.finish_body()).has_value();
     } else {
       delivered = false;
       connection.close();
@@ -198,7 +198,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
     if (!is_good && status != 500) head.headers.add("X-OpenFaaS-Internal", "proxy");
     add_duration(head, exit.wall);
     call->answer_begun = true;
-    delivered = co_await connection.respond(std::move(head), std::move(text)).has_value();
+    delivered = (co_await connection.respond(std::move(head), std::move(text))).has_value();
   }
   // Unblocks feed_input() when the function did not want the rest of its input.
   if (!connection.body_done()) connection.stop_reading();

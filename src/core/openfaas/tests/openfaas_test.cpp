@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/random.hpp"
+#include "core/base/text.hpp"
 #include "core/openfaas/classic_environment.hpp"
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/route.hpp"
@@ -52,7 +53,7 @@ TEST(Route, TakesAnyBytesWithoutHarm) {
     const Route route = parse_route(target);
     if (const auto* call = std::get_if<FunctionCallRoute>(&route)) {
       EXPECT_FALSE(call->function.name().empty());
-      EXPECT_EQ(call->path.find(".."), call->path.find("..x")) << target;
+      for (const std::string_view segment : split(call->path, '/')) EXPECT_NE(segment, "..");
       EXPECT_EQ(call->path.find("//"), std::string::npos) << target;
     }
   }

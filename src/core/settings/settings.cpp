@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "core/settings/settings.hpp"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "core/base/assert.hpp"
+#include "core/base/text.hpp"
+
+namespace dfaas {
+namespace {
+
+using enum SettingKind;
+
+constexpr std::array<Setting, 23> table{{
+    {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
+     "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
+    {"dispatcher.attempts_max", integer, "", 1, 2, "", "2",
+     "most neighbours that one request is offered to", ""},
+    {"dispatcher.guest_wait_ratio", number, "mean service times", 0, 10, "", "0.5",
+     "a neighbour's request may wait here while the expected wait is below this", ""},
+    {"dispatcher.peer_down_ms", integer, "ms", 10, 600000, "", "1000",
+     "pause for a neighbour after two silent attempts in a row", ""},
+    {"dispatcher.retries_per_second", number, "1/s", 0, 100000, "", "10",
+     "further attempts for nothing, on top of the ratio", ""},
+    {"dispatcher.retry_ratio", number, "", 0, 10, "", "0.2",
+     "further attempts per first attempt, in the long run", ""},
+    {"dispatcher.spill_wait_ratio", number, "mean service times", 0, 10, "", "0.2",
+     "a user's request waits here at once, and tries no neighbour, below this expected wait", ""},
+    {"dispatcher.user_wait_ratio", number, "mean service times", 0, 100, "", "2",
+     "a user's request that no neighbour took may wait here below this expected wait", ""},
+    {"exchange.heartbeat_ms", integer, "ms", 50, 60000, "", "500",
+     "how often neighbours hear from us; three misses and one is out", ""},
+    {"gateway.buffered_body_bytes", integer, "bytes", 0, 1048576, "", "16384",
+     "bodies up to this are kept beside the head, so that they can be offered twice", ""},
+    {"gateway.exec_timeout_ms", integer, "ms", 1, 86400000, "", "60000",
+     "longest run of a function without the label dfaas.timeout_ms", ""},
+    {"gateway.head_timeout_ms", integer, "ms", 100, 600000, "", "65000",
+     "longest silence on a connection of the front door", ""},
+    {"gateway.request_bytes_max", integer, "bytes", 1, 1099511627776.0, "", "1073741824",
+     "largest request body of a function call", ""},
+    {"gateway.system_body_bytes_max", integer, "bytes", 1024, 67108864, "", "1048576",
+     "largest request body under /system", ""},
+    {"log.format", word, "", 0, 0, "text|json", "text", "form of the log lines", ""},
+    {"log.level", word, "", 0, 0, "debug|info|warn|error", "info", "least important lines to log",
+     "AGENT_DEBUG"},
+    {"membership.peers_file", text, "", 0, 0, "", "peers.txt",
+     "list of neighbours, one HOST:PORT per line, read again when it changes",
+     "AGENT_BOOTSTRAP_NODES_FILE"},
+    {"node.name", text, "", 0, 0, "", "node", "what people call this node: 1 to 63 of a-z, 0-9, '-'",
+     ""},
+    {"peer.advertise", text, "", 0, 0, "", "", "HOST:PORT that neighbours use; empty for peer.bind",
+     "AGENT_HAPROXY_HOST"},
+    {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443", "where neighbours connect, with mutual TLS",
+     "AGENT_HAPROXY_PORT"},
+    {"strategy.name", text, "", 0, 0, "", "grant_and_spill",
+     "load-balancing strategy, see dfaas strategy list", "AGENT_STRATEGY"},
+    {"strategy.period_ms", integer, "ms", 500, 600000, "", "2000", "time between two plans",
+     "AGENT_RECALC_PERIOD"},
+    {"user.bind", address, "", 0, 0, "", "0.0.0.0:8080", "where users call functions", ""},
+}};
+
+std::string_view kind_text(SettingKind kind) {
+  switch (kind) {
+    case text: return "text";
+    case word: return "word";
+    case integer: return "integer";
+    case number: return "number";
+    case address: return "HOST:PORT";
+  }
+  return "text";
+}
+
+std::string allowed(const Setting& setting) {
+  switch (setting.kind) {
+    case integer:
+    case number:
+      return fmt::format("{} from {:.15g} to {:.15g}",
+                         setting.kind == integer ? "an integer" : "a number", setting.low,
+                         setting.high);
+    case word: return "one of " + std::string(setting.words);
+    case address: return "HOST:PORT with a port from 1 to 65535";
+    case text: return "a text of at most 4096 printable characters";
+  }
+  return "";
+}
+
+bool is_valid(const Setting& setting, std::string_view value) {
+  switch (setting.kind) {
+    case integer: {
+      const auto parsed = parse_unsigned(value);
+      return parsed && static_cast<double>(*parsed) >= setting.low &&
+             static_cast<double>(*parsed) <= setting.high;
+    }
+    case number: {
+      const auto parsed = parse_number(value);
+      return parsed && *parsed >= setting.low && *parsed <= setting.high;
+    }
+    case word: {
+      const auto words = split(setting.words, '|');
+      return std::ranges::find(words, value) != words.end();
+    }
+    case address: {
+      const std::size_t colon = value.rfind(':');
+      if (colon == std::string_view::npos || colon == 0) return false;
+      const auto port = parse_unsigned(value.substr(colon + 1));
+      const std::string_view host = value.substr(0, colon);
+      return port && *port >= 1 && *port <= 65535 &&
+             host.find_first_of(" \t\r\n\"'/@,") == std::string_view::npos;
+    }
+    case text:
+      return value.size() <= 4096 && std::ranges::all_of(value, [](char letter) {
+               return static_cast<unsigned char>(letter) >= 0x20 && letter != 0x7f;
+             });
+  }
+  return false;
+}
+
+std::size_t edit_distance(std::string_view left, std::string_view right) {
+  std::vector<std::size_t> row(right.size() + 1);
+  for (std::size_t at = 0; at < row.size(); ++at) row[at] = at;
+  for (std::size_t i = 1; i <= left.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= right.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (left[i - 1] == right[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+std::string_view nearest_name(std::string_view name) {
+  return std::ranges::min_element(table, {}, [name](const Setting& setting) {
+           return edit_distance(setting.name, name.substr(0, 100));
+         })->name;
+}
+
+}  // namespace
+
+std::span<const Setting> settings_table() noexcept { return table; }
+
+const Setting* find_setting(std::string_view name) noexcept {
+  const auto found = std::ranges::lower_bound(table, name, {}, &Setting::name);
+  return found != table.end() && found->name == name ? &*found : nullptr;
+}
+
+std::string environment_name(std::string_view setting) {
+  std::string name = "DFAAS_";
+  for (const char letter : setting) {
+    const bool is_lower = letter >= 'a' && letter <= 'z';
+    name += is_lower ? static_cast<char>(letter - 'a' + 'A') : (letter == '.' ? '_' : letter);
+  }
+  return name;
+}
+
+std::string explain(const Setting& setting) {
+  std::string text = fmt::format("{}: {}\n  kind     {}\n", setting.name, setting.sentence,
+                                 kind_text(setting.kind));
+  if (!setting.unit.empty()) fmt::format_to(std::back_inserter(text), "  unit     {}\n", setting.unit);
+  fmt::format_to(std::back_inserter(text), "  allowed  {}\n  default  {}\n  variable {}\n",
+                 allowed(setting), in_quotes(setting.otherwise), environment_name(setting.name));
+  if (!setting.alias.empty()) {
+    fmt::format_to(std::back_inserter(text), "  was      {} in the original prototype\n",
+                   setting.alias);
+  }
+  return text;
+}
+
+std::string settings_reference() {
+  std::string page =
+      "# Settings\n\nWritten by `dfaas config reference`; order: default, then node.toml, then the "
+      "environment, then `--set NAME=VALUE`.\n\n"
+      "| setting | what it is | allowed | default | variable |\n|---|---|---|---|---|\n";
+  for (const Setting& setting : table) {
+    std::string words = allowed(setting);
+    for (std::size_t at = 0; (at = words.find('|', at)) != std::string::npos; at += 2) {
+      words.replace(at, 1, ", ");
+    }
+    if (!setting.unit.empty()) words += fmt::format(" ({})", setting.unit);
+    fmt::format_to(std::back_inserter(page), "| `{}` | {} | {} | `{}` | `{}` |\n", setting.name,
+                   setting.sentence, words, setting.otherwise, environment_name(setting.name));
+  }
+  return page;
+}
+
+Result<Settings> Settings::parse(std::span<const SettingText> texts) {
+  Settings settings;
+  for (const Setting& setting : table) {
+    settings.values_.emplace(setting.name, Value{std::string(setting.otherwise), "default"});
+  }
+  for (const SettingText& given : texts) {
+    const Setting* setting = find_setting(given.name);
+    if (setting == nullptr) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("setting {} ({}) is not known; the nearest is {}",
+                              in_quotes(given.name), given.origin, nearest_name(given.name)));
+    }
+    if (!is_valid(*setting, given.value)) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("setting {}: {} ({}) is not {}", given.name, in_quotes(given.value),
+                              given.origin, allowed(*setting)));
+    }
+    settings.values_.insert_or_assign(given.name, Value{given.value, given.origin});
+  }
+  return settings;
+}
+
+const Settings::Value& Settings::value(std::string_view name) const {
+  const auto found = values_.find(name);
+  DFAAS_ASSERT(found != values_.end(), "only settings of the table are asked for");
+  return found->second;
+}
+
+const std::string& Settings::text(std::string_view name) const { return value(name).text; }
+const std::string& Settings::origin(std::string_view name) const { return value(name).origin; }
+
+std::int64_t Settings::integer(std::string_view name) const {
+  return static_cast<std::int64_t>(parse_unsigned(value(name).text).value());
+}
+
+double Settings::number(std::string_view name) const {
+  return parse_number(value(name).text).value();
+}
+
+}  // namespace dfaas

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "core/settings/settings.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+namespace dfaas {
+namespace {
+
+TEST(SettingsTable, IsSortedAndItsDefaultsAreValid) {
+  EXPECT_TRUE(std::ranges::is_sorted(settings_table(), {}, &Setting::name));
+  for (const Setting& setting : settings_table()) {
+    const SettingText text{std::string(setting.name), std::string(setting.otherwise), "test"};
+    EXPECT_TRUE(Settings::parse({&text, 1})) << setting.name;
+    EXPECT_NE(explain(setting).find(setting.sentence), std::string::npos);
+  }
+}
+
+TEST(Settings, LaterSourcesWin) {
+  const std::vector<SettingText> texts{{"strategy.period_ms", "1000", "node.toml"},
+                                       {"strategy.period_ms", "3000", "--set"}};
+  const auto settings = Settings::parse(texts);
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->millis("strategy.period_ms").count(), 3000);
+  EXPECT_EQ(settings->origin("strategy.period_ms"), "--set");
+  EXPECT_EQ(settings->origin("user.bind"), "default");
+  EXPECT_EQ(settings->number("dispatcher.retry_ratio"), 0.2);
+}
+
+struct Bad {
+  const char* name;
+  const char* value;
+  const char* expected;
+};
+
+class BadSetting : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadSetting, IsNamedWithItsValueAndWhatIsAllowed) {
+  const SettingText text{GetParam().name, GetParam().value, "node.toml"};
+  const auto settings = Settings::parse({&text, 1});
+  ASSERT_FALSE(settings);
+  const std::string& message = settings.error().message;
+  EXPECT_NE(message.find(GetParam().name), std::string::npos) << message;
+  EXPECT_NE(message.find("node.toml"), std::string::npos) << message;
+  EXPECT_NE(message.find(GetParam().expected), std::string::npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Values, BadSetting,
+    testing::Values(Bad{"strategy.perod_ms", "1", "strategy.period_ms"},
+                    Bad{"strategy.period_ms", "1", "500 to 600000"},
+                    Bad{"strategy.period_ms", "two", "two"}, Bad{"log.format", "xml", "text|json"},
+                    Bad{"user.bind", "8080", "HOST:PORT"}, Bad{"user.bind", "a:0", "65535"},
+                    Bad{"dispatcher.retry_ratio", "nan", "0 to 10"},
+                    Bad{"node.name", "a\nb", "printable"}));
+
+TEST(SettingsReference, IsTheCommittedPage) {
+  std::ifstream file(DFAAS_SETTINGS_PAGE);
+  std::stringstream page;
+  page << file.rdbuf();
+  EXPECT_EQ(page.str(), settings_reference()) << "run: dfaas config reference > " DFAAS_SETTINGS_PAGE;
+}
+
+}  // namespace
+}  // namespace dfaas

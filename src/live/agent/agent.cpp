@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "live/agent/agent.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/text.hpp"
+#include "core/json/fields.hpp"
+#include "live/haproxy/front_door.hpp"
+#include "live/membership/membership.hpp"
+#include "live/net/listener.hpp"
+#include "live/net/task_group.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+namespace {
+
+namespace asio = boost::asio;
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+
+constexpr int slots_for_neighbours = 60;  ///< p61 to p64 stay free for proving through the front door.
+constexpr Millis local_patience{2'000};
+constexpr Millis proof_patience{3'000};
+constexpr Millis membership_period{500};
+constexpr Micros proof_retry_min{500'000};
+constexpr Micros proof_retry_max{10'000'000};
+constexpr std::size_t local_bytes_max = 16U << 20U;
+
+Instant now() {
+  return Instant(
+      std::chrono::duration_cast<Micros>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+/// An address of the membership, and how far its proof has got.
+struct Candidate {
+  Endpoint address;
+  std::optional<ProvedPeer> proved;
+  int slot = 0;
+  bool is_self = false;
+  bool is_proving = false;
+  Instant next_proof{};
+  Micros retry = proof_retry_min;
+  std::string last_complaint;
+};
+
+asio::awaitable<void> pause(Millis time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  std::ignore = co_await timer.async_wait(as_result);
+}
+
+asio::awaitable<Result<HttpReply>> call_local(Endpoint endpoint, std::string method,
+                                              std::string target, std::string body) {
+  RequestHead head{.method = std::move(method), .target = std::move(target)};
+  head.headers.add("Host", "gateway");
+  co_return co_await fetch(std::move(endpoint), std::move(head), std::move(body), local_patience,
+                           local_bytes_max);
+}
+
+asio::awaitable<void> answer_json(ServerConnection* connection, int status, std::string text) {
+  ResponseHead head{.status = status};
+  head.headers.add("Content-Type", "application/json");
+  std::ignore = co_await connection->respond(std::move(head), std::move(text));
+}
+
+asio::awaitable<Result<std::string>> read_body(ServerConnection* connection) {
+  std::string body;
+  std::array<char, 8192> piece{};
+  for (;;) {
+    const auto filled = co_await connection->read_body(piece, local_patience);
+    if (!filled) co_return fail(filled.error().code, filled.error().message);
+    if (*filled == 0) co_return body;
+    if (body.size() + *filled > exchange_bytes_max) {
+      co_return fail(ErrorCode::invalid_input,
+                     fmt::format("a message is over {} bytes", exchange_bytes_max));
+    }
+    body.append(piece.data(), *filled);
+  }
+}
+
+}  // namespace
+
+struct Agent::State : std::enable_shared_from_this<Agent::State> {
+  State(asio::any_io_executor executor_, AgentSettings settings_)
+      : executor(executor_),
+        settings(std::move(settings_)),
+        controller(settings.controller, settings.strategy, Random{settings.seed}),
+        strategy(settings.strategy.name),
+        front_door(executor_, settings.directory.haproxy_socket(), settings.directory.maps()),
+        membership(settings.peers_file),
+        tasks(executor_) {}
+
+  asio::any_io_executor executor;
+  AgentSettings settings;
+  Controller controller;
+  std::string strategy;
+  FrontDoor front_door;
+  StaticMembership membership;
+  std::vector<std::shared_ptr<Candidate>> candidates;
+  std::map<NodeId, int> exchanges_under_way;
+  std::optional<RoutingPlan> newest_plan;
+  bool is_installing = false;
+  bool stopping = false;
+  std::uint64_t malformed = 0;
+  std::optional<UnixAcceptor> peer_acceptor;
+  std::optional<UnixAcceptor> local_acceptor;
+  TaskGroup tasks;
+
+  [[nodiscard]] Endpoint control() const {
+    return Endpoint::unix_socket(settings.directory.gateway_control_socket().string());
+  }
+  [[nodiscard]] Endpoint egress() const {
+    return Endpoint::unix_socket(settings.directory.egress_socket().string());
+  }
+
+  /// Carries out what the controller wants; returns the answer to an exchange, if it made one.
+  std::optional<ExchangeMessage> step(const ControllerEvent& event) {
+    std::optional<ExchangeMessage> answer;
+    for (ControllerAction& action : controller.step(now(), event)) {
+      if (auto* install = std::get_if<InstallPlan>(&action)) {
+        newest_plan = std::move(install->plan);
+        if (!std::exchange(is_installing, true)) tasks.spawn(install_plans(shared_from_this()));
+      } else if (auto* send = std::get_if<SendExchange>(&action)) {
+        // One that hangs must not pile up behind itself; two overlap at most.
+        constexpr int overlap_max = 2;
+        if (exchanges_under_way[send->to] < overlap_max) {
+          tasks.spawn(exchange(shared_from_this(), send->to, std::move(send->message)));
+        }
+      } else if (auto* reply = std::get_if<AnswerExchange>(&action)) {
+        answer = std::move(reply->message);
+      }
+    }
+    return answer;
+  }
+
+  [[nodiscard]] int slot_of(const NodeId& id) const {
+    for (const auto& candidate : candidates) {
+      if (candidate->slot > 0 && candidate->proved && candidate->proved->id == id) {
+        return candidate->slot;
+      }
+    }
+    return 0;
+  }
+
+  [[nodiscard]] int free_slot() const {
+    std::set<int> used;
+    for (const auto& candidate : candidates) used.insert(candidate->slot);
+    for (int slot = 1; slot <= slots_for_neighbours; ++slot) {
+      if (!used.contains(slot)) return slot;
+    }
+    return 0;
+  }
+
+  // --- loops
+
+  /// Hands over the newest plan; while one is under way, newer ones replace each other.
+  static asio::awaitable<void> install_plans(std::shared_ptr<State> self) {
+    while (self->newest_plan) {
+      const RoutingPlan plan = *std::exchange(self->newest_plan, std::nullopt);
+      const auto reply = co_await call_local(self->control(), "PUT", "/v1/plan", plan_to_json(plan));
+      if (!reply || reply->head.status != 200) {
+        log_event(LogLevel::warn, "plan_not_installed",
+                  {{"version", std::to_string(plan.version)},
+                   {"why", reply ? reply->body : reply.error().message}});
+      } else {
+        log_event(LogLevel::debug, "plan_installed", {{"version", std::to_string(plan.version)}});
+      }
+    }
+    self->is_installing = false;
+  }
+
+  static asio::awaitable<void> observe_once(std::shared_ptr<State> self) {
+    const auto reply = co_await call_local(self->control(), "GET", "/v1/observation", "");
+    if (!reply) co_return;  // The supervisor is restarting it; the last view stands.
+    auto observation = observation_from_json(reply->body);
+    if (!observation) {
+      log_event(LogLevel::error, "observation_unreadable", {{"why", observation.error().message}});
+      co_return;
+    }
+    self->step(Observed{std::move(*observation)});
+  }
+
+  static asio::awaitable<void> heartbeat_loop(std::shared_ptr<State> self) {
+    while (!self->stopping) {
+      co_await observe_once(self);
+      self->step(HeartbeatElapsed{});
+      co_await pause(self->settings.controller.heartbeat);
+    }
+  }
+
+  static asio::awaitable<void> exchange(std::shared_ptr<State> self, NodeId to,
+                                        ExchangeMessage message) {
+    ++self->exchanges_under_way[to];
+    RequestHead head{.method = "POST", .target = "/dfaas/v1/exchange"};
+    head.headers.add("Host", to.text());
+    head.headers.add("Content-Type", "application/json");
+    head.headers.add("DFaaS-To", fmt::format("p{}", self->slot_of(to)));
+    const Millis patience = 2 * self->settings.controller.heartbeat;
+    const Instant sent = now();
+    const auto reply = co_await fetch(self->egress(), std::move(head), exchange_to_json(message),
+                                      patience, exchange_bytes_max);
+    --self->exchanges_under_way[to];
+    if (!reply || reply->head.status != 200) {
+      self->step(ExchangeFailed{to});
+      co_return;
+    }
+    auto answer = exchange_from_json(reply->body);
+    if (!answer) {
+      ++self->malformed;
+      log_event(LogLevel::warn, "exchange_malformed",
+                {{"peer", to.text()}, {"why", answer.error().message}});
+      self->step(ExchangeFailed{to});
+      co_return;
+    }
+    self->step(ExchangeAnswered{.from = to, .message = std::move(*answer), .round_trip = now() - sent});
+  }
+
+  static asio::awaitable<void> membership_loop(std::shared_ptr<State> self) {
+    while (!self->stopping) {
+      for (const CandidateChange& change : self->membership.poll()) {
+        if (change.is_gone) {
+          co_await forget(self, change.address);
+        } else {
+          self->candidates.push_back(std::make_shared<Candidate>(Candidate{.address = change.address}));
+        }
+      }
+      // Admissions survive in the maps; a front door that was restarted wants its slots again.
+      if (auto done = co_await self->front_door.refresh(); !done) {
+        log_event(LogLevel::debug, "front_door_not_ready", {{"why", done.error().message}});
+      }
+      for (const auto& candidate : self->candidates) {
+        if (self->needs_proof(*candidate)) {
+          candidate->is_proving = true;
+          self->tasks.spawn(prove_candidate(self, candidate));
+        }
+      }
+      co_await pause(membership_period);
+    }
+  }
+
+  [[nodiscard]] bool needs_proof(const Candidate& candidate) const {
+    if (candidate.is_self || candidate.is_proving || now() < candidate.next_proof) return false;
+    if (!candidate.proved) return true;
+    for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
+      // One that fell silent may have been replaced at its address.
+      if (neighbour.id == candidate.proved->id) return neighbour.state == "silent" || neighbour.state == "new";
+    }
+    return true;
+  }
+
+  static asio::awaitable<void> forget(std::shared_ptr<State> self, Endpoint address) {
+    const auto found = std::ranges::find_if(
+        self->candidates, [&address](const auto& known) { return known->address == address; });
+    if (found == self->candidates.end()) co_return;
+    const std::shared_ptr<Candidate> candidate = *found;
+    self->candidates.erase(found);
+    if (candidate->slot > 0) co_await dismiss(self, candidate);
+  }
+
+  static asio::awaitable<void> dismiss(std::shared_ptr<State> self,
+                                       std::shared_ptr<Candidate> candidate) {
+    const NodeId id = candidate->proved->id;
+    const int slot = std::exchange(candidate->slot, 0);
+    log_event(LogLevel::info, "neighbour_gone", {{"peer", id.text()}});
+    // Out of the plan first, so that nothing new is on its way when the slot closes.
+    self->step(NeighbourGone{id});
+    if (auto done = co_await self->front_door.dismiss(slot); !done) {
+      log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
+    }
+  }
+
+  static asio::awaitable<void> prove_candidate(std::shared_ptr<State> self,
+                                               std::shared_ptr<Candidate> candidate) {
+    const OwnCertificate own{self->settings.directory.certificate_and_key(),
+                             self->settings.directory.authorities()};
+    auto proved = co_await prove(candidate->address, own, proof_patience);
+    candidate->is_proving = false;
+    candidate->next_proof = now() + candidate->retry;
+    if (!proved) {
+      candidate->retry = std::min(2 * candidate->retry, proof_retry_max);
+      if (proved.error().message != candidate->last_complaint) {
+        candidate->last_complaint = proved.error().message;
+        log_event(LogLevel::warn, "candidate_not_proved", {{"why", proved.error().message}});
+      }
+      co_return;
+    }
+    candidate->last_complaint.clear();
+    candidate->retry = proof_retry_min;
+    if (proved->id == self->settings.controller.self) {
+      candidate->is_self = true;
+      co_return;
+    }
+    const bool is_same = candidate->proved && candidate->slot > 0 &&
+                         candidate->proved->id == proved->id &&
+                         candidate->proved->fingerprint == proved->fingerprint &&
+                         candidate->proved->address == proved->address;
+    if (is_same) {
+      candidate->retry = std::min(2 * candidate->retry, proof_retry_max);
+      co_return;
+    }
+    if (candidate->slot > 0) co_await dismiss(self, candidate);
+    candidate->proved = *proved;
+    if (self->slot_of(proved->id) > 0) co_return;  // Known under another address.
+    const int slot = self->free_slot();
+    if (slot == 0) {
+      log_event(LogLevel::warn, "no_slot_for_neighbour", {{"peer", proved->id.text()}});
+      candidate->proved.reset();
+      co_return;
+    }
+    candidate->slot = slot;
+    auto admitted = co_await self->front_door.admit(slot, {.id = proved->id,
+                                                           .fingerprint = proved->fingerprint,
+                                                           .address = proved->address,
+                                                           .port = proved->port});
+    if (!admitted) {
+      log_event(LogLevel::warn, "front_door_not_changed", {{"why", admitted.error().message}});
+    }
+    log_event(LogLevel::info, "neighbour_admitted",
+              {{"peer", proved->id.text()}, {"address", candidate->address.text()},
+               {"organisation", proved->organisation}, {"slot", std::to_string(slot)}});
+    self->step(NeighbourAdmitted{
+        .id = proved->id, .organisation = proved->organisation, .slot = slot});
+  }
+
+  // --- servers
+
+  static asio::awaitable<void> serve_peer(std::shared_ptr<State> self, StreamSocket socket) {
+    ServerConnection connection(std::move(socket));
+    constexpr Millis idle{65'000};
+    do {
+      const auto head = co_await connection.read_head(idle);
+      if (!head) co_return;
+      if (head->method != "POST" || head->target != "/dfaas/v1/exchange") {
+        co_await answer_json(&connection, 404, R"({"error":"only POST /dfaas/v1/exchange is here"})");
+        continue;
+      }
+      const auto from = NodeId::parse(head->headers.get("DFaaS-Node-ID"));
+      const auto body = co_await read_body(&connection);
+      auto message = body ? exchange_from_json(*body)
+                          : Result<ExchangeMessage>(fail(body.error().code, body.error().message));
+      if (!from || !message) {
+        ++self->malformed;
+        const std::string& why = from ? message.error().message : from.error().message;
+        log_event(LogLevel::warn, "exchange_refused",
+                  {{"peer", from ? from->text() : "unknown"}, {"why", why}});
+        co_await answer_json(&connection, 400, nlohmann::json{{"error", why}}.dump());
+        continue;
+      }
+      const auto answer = self->step(ExchangeArrived{.from = *from, .message = std::move(*message)});
+      co_await answer_json(&connection, answer ? 200 : 503, answer ? exchange_to_json(*answer) : "{}");
+    } while (connection.reusable());
+  }
+
+  static asio::awaitable<void> serve_local(std::shared_ptr<State> self, StreamSocket socket) {
+    ServerConnection connection(std::move(socket));
+    constexpr Millis idle{10'000};
+    do {
+      const auto head = co_await connection.read_head(idle);
+      if (!head) co_return;
+      if (head->method == "GET" && head->target == "/v1/peers") {
+        co_await answer_json(&connection, 200, self->peers_json());
+      } else if (head->method == "PUT" && head->target == "/v1/strategy") {
+        const auto body = co_await read_body(&connection);
+        const auto chosen = find_strategy(body ? *body : "");
+        if (chosen) {
+          self->strategy = std::string(chosen->name);
+          self->step(StrategyChosen{*chosen});
+        }
+        const std::string text = chosen ? "{}" : nlohmann::json{{"error", chosen.error().message}}.dump();
+        co_await answer_json(&connection, chosen ? 200 : 400, text);
+      } else {
+        co_await answer_json(&connection, 404, R"({"error":"here are GET /v1/peers, PUT /v1/strategy"})");
+      }
+    } while (connection.reusable());
+  }
+
+  [[nodiscard]] std::string peers_json() const {
+    nlohmann::json peers = nlohmann::json::array();
+    for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
+      std::string address;
+      for (const auto& candidate : candidates) {
+        if (candidate->proved && candidate->proved->id == neighbour.id) {
+          address = candidate->address.text();
+        }
+      }
+      nlohmann::json functions = nlohmann::json::array();
+      for (const FunctionOffer& offer : neighbour.functions) {
+        functions.push_back({{"name", offer.function.full()}, {"slots", offer.slots}});
+      }
+      nlohmann::json peer{{"id", neighbour.id.text()},   {"name", neighbour.name.text()},
+                          {"address", address},          {"organisation", neighbour.organisation},
+                          {"state", neighbour.state},    {"slot", neighbour.slot},
+                          {"rtt_ms", to_millis(neighbour.rtt)}, {"functions", functions}};
+      if (neighbour.last_message_age) {
+        peer["last_message_ms"] = to_millis(*neighbour.last_message_age);
+      }
+      peers.push_back(std::move(peer));
+    }
+    nlohmann::json unproved = nlohmann::json::array();
+    for (const auto& candidate : candidates) {
+      if (candidate->is_self || candidate->slot > 0) continue;
+      unproved.push_back({{"address", candidate->address.text()}, {"why", candidate->last_complaint}});
+    }
+    return nlohmann::json{{"peers", peers}, {"unproved", unproved}, {"strategy", strategy},
+                          {"malformed_messages", malformed},
+                          {"dropped_messages", controller.dropped_events()}}
+        .dump();
+  }
+
+  static asio::awaitable<void> say_goodbye(std::shared_ptr<State> self, std::function<void()> done) {
+    self->step(DrainRequested{});
+    std::ignore = co_await call_local(self->control(), "POST", "/v1/drain", "");
+    // Neighbours have heard it once the exchanges are through; their answers end the wait.
+    const Instant patience_end = now() + 2 * Micros(self->settings.controller.heartbeat);
+    const auto is_busy = [&self] {
+      return std::ranges::any_of(self->exchanges_under_way,
+                                 [](const auto& entry) { return entry.second > 0; });
+    };
+    while (is_busy() && now() < patience_end) co_await pause(Millis{10});
+    done();
+  }
+};
+
+Agent::Agent(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Agent::~Agent() = default;
+
+Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentSettings settings) {
+  auto state = std::make_shared<State>(executor, std::move(settings));
+  auto peer = listen_unix(executor, state->settings.directory.agent_peer_socket().string());
+  if (!peer) return pass_on(std::move(peer));
+  auto local = listen_unix(executor, state->settings.directory.agent_socket().string());
+  if (!local) return pass_on(std::move(local));
+  state->peer_acceptor.emplace(std::move(*peer));
+  state->local_acceptor.emplace(std::move(*local));
+  State* raw = state.get();  // The tasks belong to the state, so they do not outlive it.
+  state->tasks.spawn(accept_loop(&*state->peer_acceptor, [raw](StreamSocket socket) {
+    raw->tasks.spawn(State::serve_peer(raw->shared_from_this(), std::move(socket)));
+  }));
+  state->tasks.spawn(accept_loop(&*state->local_acceptor, [raw](StreamSocket socket) {
+    raw->tasks.spawn(State::serve_local(raw->shared_from_this(), std::move(socket)));
+  }));
+  state->tasks.spawn(State::heartbeat_loop(state));
+  state->tasks.spawn(State::membership_loop(state));
+  return std::unique_ptr<Agent>(new Agent(std::move(state)));
+}
+
+void Agent::stop(std::function<void()> done) {
+  state_->stopping = true;
+  state_->tasks.spawn(State::say_goodbye(state_, std::move(done)));
+}
+
+}  // namespace dfaas

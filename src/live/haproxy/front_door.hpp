@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// The front door at run time: who is a member, and which slot leads to which neighbour.
+///
+/// Changes go to the running HAProxy over its statistics socket, never by a reload, and to the map files
+/// beside, so that a restart comes up with the last state. A HAProxy that was restarted is noticed and set
+/// up again.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include "core/base/instant.hpp"
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+
+namespace dfaas {
+
+/// A neighbour as the front door needs it.
+struct Admission {
+  NodeId id;
+  std::string fingerprint;  ///< Of its certificate, upper-case hexadecimal.
+  std::string address;      ///< Numeric.
+  std::uint16_t port = 0;
+
+  friend bool operator==(const Admission&, const Admission&) = default;
+};
+
+class FrontDoor {
+ public:
+  FrontDoor(boost::asio::any_io_executor executor, std::filesystem::path socket,
+            std::filesystem::path maps);
+
+  /// `slot` from 1 to 64. Errors: unavailable naming the command that HAProxy refused; the state is kept
+  /// and set up by the next refresh().
+  boost::asio::awaitable<Result<void>> admit(int slot, Admission admission);
+  boost::asio::awaitable<Result<void>> dismiss(int slot);
+
+  /// Sets everything up again if HAProxy was restarted since. Cheap when not.
+  boost::asio::awaitable<Result<void>> refresh();
+
+  [[nodiscard]] const std::map<int, Admission>& admissions() const { return admissions_; }
+
+ private:
+  boost::asio::awaitable<Result<std::string>> command(std::string line);
+  boost::asio::awaitable<Result<void>> set_up(int slot, Admission admission);
+  Result<void> write_maps() const;
+
+  boost::asio::any_io_executor executor_;
+  std::filesystem::path socket_;
+  std::filesystem::path maps_;
+  std::map<int, Admission> admissions_;
+  std::string pid_;
+};
+
+}  // namespace dfaas

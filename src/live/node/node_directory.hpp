@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// Where a node keeps its things. Several nodes on one machine differ by directory and ports alone.
+#pragma once
+
+#include <filesystem>
+#include <utility>
+
+namespace dfaas {
+
+class NodeDirectory {
+ public:
+  using Path = std::filesystem::path;
+  explicit NodeDirectory(Path root) : root_(std::move(root)) {}
+
+  [[nodiscard]] const Path& root() const { return root_; }
+  [[nodiscard]] Path settings() const { return root_ / "node.toml"; }
+  [[nodiscard]] Path certificate() const { return root_ / "pki/node.crt"; }
+  [[nodiscard]] Path key() const { return root_ / "pki/node.key"; }
+  [[nodiscard]] Path certificate_and_key() const { return root_ / "pki/node.pem"; }
+  [[nodiscard]] Path authorities() const { return root_ / "pki/ca.pem"; }
+  [[nodiscard]] Path maps() const { return root_ / "maps"; }
+  [[nodiscard]] Path run() const { return root_ / "run"; }
+  [[nodiscard]] Path state() const { return root_ / "state"; }
+  [[nodiscard]] Path secrets() const { return root_ / "secrets"; }
+  [[nodiscard]] Path user_file() const { return secrets() / "basic-auth-user"; }
+  [[nodiscard]] Path password_file() const { return secrets() / "basic-auth-password"; }
+  [[nodiscard]] Path lock() const { return root_ / "run/node.lock"; }
+
+  [[nodiscard]] Path front_door_config() const { return run() / "front-door.cfg"; }
+  [[nodiscard]] Path haproxy_socket() const { return run() / "haproxy.sock"; }
+  [[nodiscard]] Path egress_socket() const { return run() / "egress.sock"; }
+  [[nodiscard]] Path gateway_user_socket() const { return run() / "gateway-user.sock"; }
+  [[nodiscard]] Path gateway_peer_socket() const { return run() / "gateway-peer.sock"; }
+  [[nodiscard]] Path gateway_admin_socket() const { return run() / "gateway-admin.sock"; }
+  [[nodiscard]] Path gateway_control_socket() const { return run() / "gateway-control.sock"; }
+  [[nodiscard]] Path agent_peer_socket() const { return run() / "agent-peer.sock"; }
+  [[nodiscard]] Path agent_socket() const { return run() / "agent.sock"; }
+  [[nodiscard]] Path function_database() const { return state() / "functions.db"; }
+
+ private:
+  Path root_;
+};
+
+}  // namespace dfaas

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "live/node/supervisor.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <fmt/format.h>
+
+#include "core/base/assert.hpp"
+#include "live/telemetry/log.hpp"
+
+extern char** environ;
+
+namespace dfaas {
+namespace {
+
+namespace asio = boost::asio;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr int death_descriptor = 9;
+constexpr Millis pause_min{100};
+constexpr Millis pause_max{5'000};
+constexpr Millis healthy_after{10'000};
+constexpr Millis ready_poll{20};
+
+struct Child {
+  SupervisedProgram program;
+  pid_t pid = -1;
+  SteadyClock::time_point started;
+  Millis pause{0};
+  std::unique_ptr<asio::steady_timer> timer;
+};
+
+}  // namespace
+
+struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
+  State(asio::any_io_executor executor_, std::vector<SupervisedProgram> programs)
+      : executor(executor_), deaths(executor_, SIGCHLD), timer(executor_) {
+    for (SupervisedProgram& program : programs) {
+      children.push_back(
+          {.program = std::move(program), .timer = std::make_unique<asio::steady_timer>(executor)});
+    }
+    DFAAS_ASSERT(::pipe2(death_pipe.data(), O_CLOEXEC) == 0, "a pipe can be made at the start");
+  }
+  ~State() {
+    for (const Child& child : children) {
+      if (child.pid > 0) ::kill(child.pid, SIGKILL);
+    }
+    for (const int end : death_pipe) ::close(end);
+  }
+
+  asio::any_io_executor executor;
+  std::vector<Child> children;
+  std::array<int, 2> death_pipe{};
+  asio::signal_set deaths;
+  asio::steady_timer timer;
+  bool stopping = false;
+  std::function<void()> on_stopped;
+
+  Result<void> spawn(Child& child) {
+    const SupervisedProgram& program = child.program;
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, death_pipe[0], death_descriptor);
+    for (const auto& [target, ours] : program.descriptors) {
+      ::posix_spawn_file_actions_adddup2(&actions, ours, target);
+    }
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    sigset_t none;
+    sigset_t all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &all);
+    // Own group: Ctrl-C of a terminal reaches the supervisor alone, which stops them in order.
+    ::posix_spawnattr_setpgroup(&attributes, 0);
+    ::posix_spawnattr_setflags(&attributes,
+                               static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                  POSIX_SPAWN_SETPGROUP));
+    std::vector<std::string> texts;
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+      const std::string text(*variable);
+      const std::string name = text.substr(0, text.find('='));
+      if (!program.environment.contains(name) && !name.starts_with("LISTEN_")) texts.push_back(text);
+    }
+    for (const auto& [name, value] : program.environment) texts.push_back(name + "=" + value);
+    texts.push_back(fmt::format("DFAAS_DEATH_FD={}", death_descriptor));
+    std::vector<std::string> words = program.command;
+    std::vector<char*> arguments;
+    std::vector<char*> environment;
+    for (std::string& word : words) arguments.push_back(word.data());
+    for (std::string& text : texts) environment.push_back(text.data());
+    arguments.push_back(nullptr);
+    environment.push_back(nullptr);
+    const int error = ::posix_spawn(&child.pid, arguments[0], &actions, &attributes, arguments.data(),
+                                    environment.data());
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) {
+      child.pid = -1;
+      return fail(ErrorCode::unavailable,
+                  fmt::format("{} could not be started: {}", program.command.front(),
+                              std::error_code(error, std::generic_category()).message()));
+    }
+    child.started = SteadyClock::now();
+    log_event(LogLevel::info, "program_started",
+              {{"name", program.name}, {"pid", std::to_string(child.pid)}});
+    return {};
+  }
+
+  void watch_deaths() {
+    deaths.async_wait([weak = weak_from_this()](const boost::system::error_code& error, int) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      self->reap();
+      self->watch_deaths();
+    });
+  }
+
+  void reap() {
+    for (Child& child : children) {
+      int status = 0;
+      if (child.pid <= 0 || ::waitpid(child.pid, &status, WNOHANG) != child.pid) continue;
+      const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      child.pid = -1;
+      if (stopping) {
+        stop_next();
+        continue;
+      }
+      log_event(LogLevel::error, "program_died",
+                {{"name", child.program.name}, {"status", std::to_string(code)}});
+      restart(child);
+    }
+  }
+
+  void restart(Child& child) {
+    const auto alive = SteadyClock::now() - child.started;
+    const Millis pause = alive > healthy_after ? Millis{0} : child.pause;
+    child.pause = std::clamp(2 * pause, pause_min, pause_max);
+    child.timer->expires_after(pause);
+    child.timer->async_wait([weak = weak_from_this(), place = &child](
+                                const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopping) return;
+      if (auto started = self->spawn(*place); !started) {
+        log_event(LogLevel::error, "program_not_started", {{"why", started.error().message}});
+        self->restart(*place);
+      }
+    });
+  }
+
+  void start_next(std::size_t at, Millis patience, std::function<void(Result<void>)> done) {
+    if (stopping) return done(fail(ErrorCode::unavailable, "stopped while starting"));
+    if (at == children.size()) return done({});
+    if (auto started = spawn(children[at]); !started) return done(std::move(started));
+    await_ready(at, SteadyClock::now() + patience, patience, std::move(done));
+  }
+
+  void await_ready(std::size_t at, SteadyClock::time_point until, Millis patience,
+                   std::function<void(Result<void>)> done) {
+    const SupervisedProgram& program = children[at].program;
+    if (!program.is_ready || program.is_ready()) return start_next(at + 1, patience, std::move(done));
+    if (SteadyClock::now() > until) {
+      return done(fail(ErrorCode::timed_out,
+                       fmt::format("{} was not ready after {} ms; see its log lines above",
+                                   program.name, patience.count())));
+    }
+    timer.expires_after(ready_poll);
+    timer.async_wait([self = shared_from_this(), at, until, patience, done = std::move(done)](
+                         const boost::system::error_code& error) mutable {
+      if (error) return done(fail(ErrorCode::unavailable, "stopped while starting"));
+      self->await_ready(at, until, patience, std::move(done));
+    });
+  }
+
+  /// The last one that still runs gets its signal; its death brings us back here.
+  void stop_next() {
+    timer.cancel();
+    const auto last = std::find_if(children.rbegin(), children.rend(),
+                                   [](const Child& child) { return child.pid > 0; });
+    if (last == children.rend()) {
+      boost::system::error_code ignored;
+      deaths.cancel(ignored);
+      if (on_stopped) std::exchange(on_stopped, nullptr)();
+      return;
+    }
+    ::kill(last->pid, last->program.stop_signal);
+    timer.expires_after(last->program.stop_patience);
+    timer.async_wait([weak = weak_from_this(), pid = last->pid, name = last->program.name](
+                         const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      const bool still_runs =
+          std::ranges::any_of(self->children, [pid](const Child& child) { return child.pid == pid; });
+      if (!still_runs) return;
+      log_event(LogLevel::warn, "program_killed", {{"name", name}, {"why", "it did not stop in time"}});
+      ::kill(pid, SIGKILL);
+    });
+  }
+};
+
+Supervisor::Supervisor(asio::any_io_executor executor, std::vector<SupervisedProgram> programs)
+    : state_(std::make_shared<State>(std::move(executor), std::move(programs))) {}
+Supervisor::~Supervisor() = default;
+
+void Supervisor::start(Millis patience, std::function<void(Result<void>)> done) {
+  state_->watch_deaths();
+  state_->start_next(0, patience, std::move(done));
+}
+
+void Supervisor::stop(std::function<void()> done) {
+  state_->stopping = true;
+  state_->on_stopped = std::move(done);
+  for (Child& child : state_->children) child.timer->cancel();
+  state_->stop_next();
+}
+
+int Supervisor::pid_of(const std::string& name) const {
+  for (const Child& child : state_->children) {
+    if (child.program.name == name) return child.pid;
+  }
+  return -1;
+}
+
+}  // namespace dfaas

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// Starts the programs of a node in order, restarts what dies, stops them in order.
+///
+/// Guarantees A program that dies is started again at once, then with pauses that double from 100 ms to 5 s
+///            and fall back after 10 s of health. However the supervisor ends, its children do: the death
+///            pipe (see death_pipe.hpp) for our own programs, a parent-death signal for others.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include "core/base/instant.hpp"
+#include "core/base/result.hpp"
+
+namespace dfaas {
+
+/// A program to keep alive.
+struct SupervisedProgram {
+  std::string name;
+  std::vector<std::string> command;  ///< The first is an absolute path.
+  std::map<std::string, std::string> environment;  ///< On top of the supervisor's own.
+  std::map<int, int> descriptors;  ///< Descriptor in the child -> ours. 9 is taken by the death pipe.
+  int stop_signal = 15;
+  Millis stop_patience{5'000};  ///< Then SIGKILL.
+  /// Polled after the start; the next program starts when it returns true. Null: at once.
+  std::function<bool()> is_ready;
+};
+
+class Supervisor {
+ public:
+  Supervisor(boost::asio::any_io_executor executor, std::vector<SupervisedProgram> programs);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  Supervisor(Supervisor&&) = delete;
+  Supervisor& operator=(Supervisor&&) = delete;
+
+  /// Starts the programs one after the other; `done` gets an Error when one is not ready in `patience`.
+  void start(Millis patience, std::function<void(Result<void>)> done);
+
+  /// Stops them in reverse order of `programs`, then calls back.
+  void stop(std::function<void()> done);
+
+  /// Pid of a running program, or -1.
+  [[nodiscard]] int pid_of(const std::string& name) const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace dfaas

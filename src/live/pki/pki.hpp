@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// Keys, certificates and the node id that follows from them.
+///
+/// Form    P-256 keys. A node's certificate carries its id as CN and DNS name; the id is derived from its
+///         key, so no authority can issue one node's id for another's key. An organisation is the CN of
+///         its authority's certificate.
+/// Errors  One sentence that names the file and what is wrong with it.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+
+namespace dfaas {
+
+struct Certificate {
+  NodeId id;                 ///< Derived from the key; empty for an authority.
+  std::string common_name;
+  std::string organisation;  ///< CN of the issuer.
+  std::string fingerprint;   ///< SHA-256 of the DER form, upper-case hexadecimal.
+  std::string not_before;    ///< ISO 8601, UTC.
+  std::string not_after;
+  bool expired = false;      ///< Now outside its validity.
+};
+
+/// `<dir>/ca.crt` and `<dir>/ca.key` (0600). Errors: conflict when one exists.
+Result<void> create_authority(const std::filesystem::path& directory, std::string_view organisation,
+                              int days);
+
+/// `<dir>/pki/node.key`, `node.crt`, `node.pem` (certificate and key, 0600) and `ca.pem` (the authority).
+/// Errors: conflict when a key exists.
+Result<NodeId> create_node_certificate(const std::filesystem::path& node_directory,
+                                       const std::filesystem::path& authority_directory, int days);
+
+/// The first certificate of a PEM text.
+Result<Certificate> inspect_certificate(std::string_view pem);
+
+/// From its DER form, as a TLS peer sends it.
+Result<Certificate> inspect_certificate_der(const unsigned char* data, long size);
+
+/// A certificate that may speak for a node: its CN is the id derived from its key, and it is valid now.
+Result<void> check_node_certificate(const Certificate& certificate);
+
+/// Does the private key in `key_pem` belong to the first certificate in `certificate_pem`?
+Result<void> check_key_matches(std::string_view certificate_pem, std::string_view key_pem);
+
+}  // namespace dfaas

@@ -2,6 +2,9 @@
 /// @file
 /// dfaas: one binary, a table of subcommands.
 #include <cstdio>
+#include <filesystem>
+#include <string>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -14,13 +17,32 @@ void report_failure(ExitStatus& status, const Error& error) {
   status.code = error.code == ErrorCode::invalid_input ? 2 : 1;
 }
 
+void add_node_options(CLI::App& command, NodeOptions& options) {
+  command.add_option("--dir", options.directory, "Directory of the node")->capture_default_str();
+  command.add_option("--set", options.overrides, "A setting, as NAME=VALUE; may be repeated");
+}
+
+void add_output_option(CLI::App& command, std::string& format) {
+  command.add_option("-o,--output", format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+}
+
+std::string own_binary() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string("/usr/bin/dfaas") : path.string();
+}
+
 namespace {
 
 using AddCommand = void (*)(CLI::App& root, ExitStatus& status);
 
 /// In the order in which `dfaas --help` shows them.
 constexpr AddCommand commands[] = {
-    add_version_command,
+    add_client_commands, add_node_command,    add_peers_command, add_status_command,
+    add_why_command,     add_strategy_command, add_config_command, add_pki_command,
+    add_version_command, add_gateway_command, add_agent_command, add_keeper_command,
 };
 
 }  // namespace

@@ -75,6 +75,8 @@ asio::awaitable<void> answer_json(ServerConnection* connection, int status, std:
   std::ignore = co_await connection->respond(std::move(head), std::move(text));
 }
 
+std::string error_json(const std::string& why) { return nlohmann::json{{"error", why}}.dump(); }
+
 asio::awaitable<Result<std::string>> read_body(ServerConnection* connection) {
   std::string body;
   std::array<char, 8192> piece{};
@@ -355,7 +357,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         const std::string& why = from ? message.error().message : from.error().message;
         log_event(LogLevel::warn, "exchange_refused",
                   {{"peer", from ? from->text() : "unknown"}, {"why", why}});
-        co_await answer_json(&connection, 400, nlohmann::json{{"error", why}}.dump());
+        co_await answer_json(&connection, 400, error_json(why));
         continue;
       }
       const auto answer = self->step(ExchangeArrived{.from = *from, .message = std::move(*message)});
@@ -378,7 +380,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
           self->strategy = std::string(chosen->name);
           self->step(StrategyChosen{*chosen});
         }
-        const std::string text = chosen ? "{}" : nlohmann::json{{"error", chosen.error().message}}.dump();
+        const std::string text = chosen ? "{}" : error_json(chosen.error().message);
         co_await answer_json(&connection, chosen ? 200 : 400, text);
       } else {
         co_await answer_json(&connection, 404, R"({"error":"here are GET /v1/peers, PUT /v1/strategy"})");

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "live/agent/agent.hpp"
+
+#include <memory>
+#include <utility>
+
+#include "apps/dfaas/programs.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+namespace {
+
+Result<void> run(const NodeOptions& options) {
+  auto identity = load_identity(options, "agent");
+  if (!identity) return pass_on(std::move(identity));
+  const Settings& settings = identity->settings;
+  auto strategy = find_strategy(settings.text("strategy.name"));
+  if (!strategy) return tl::unexpected(std::move(strategy).error().within("setting strategy.name"));
+  boost::asio::io_context context(1);
+  auto agent = Agent::start(
+      context.get_executor(),
+      {.directory = identity->directory,
+       .peers_file = identity->directory.root() / settings.text("membership.peers_file"),
+       .controller = {.self = identity->id,
+                      .name = identity->name,
+                      .organisation = identity->organisation,
+                      .boot = random_boot(),
+                      .period = settings.millis("strategy.period_ms"),
+                      .heartbeat = settings.millis("exchange.heartbeat_ms")},
+       .strategy = *strategy,
+       .seed = random_seed()});
+  if (!agent) return pass_on(std::move(agent));
+  log_event(LogLevel::info, "agent_runs",
+            {{"id", identity->id.text()}, {"strategy", strategy->name}});
+  run_until_stopped(context, [&agent, &context] {
+    log_event(LogLevel::info, "agent_stops", {});
+    (*agent)->stop([&context] { context.stop(); });
+  });
+  return {};
+}
+
+}  // namespace
+
+void add_agent_command(CLI::App& root, ExitStatus& status) {
+  CLI::App* command = root.add_subcommand("agent", "Run the agent of a node (see node run)");
+  auto options = std::make_shared<NodeOptions>();
+  add_node_options(*command, *options);
+  command->footer("Example: dfaas agent --dir /var/lib/dfaas");
+  command->callback([options, &status] {
+    if (auto done = run(*options); !done) report_failure(status, done.error());
+  });
+}
+
+}  // namespace dfaas

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// dfaas deploy, list, describe, invoke, remove: in the manner of faas-cli.
+#include "apps/dfaas/client.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/dfaas/commands.hpp"
+#include "core/base/text.hpp"
+#include "core/model/function.hpp"
+#include "core/openfaas/deployment.hpp"
+#include "core/openfaas/status.hpp"
+#include "live/files/files.hpp"
+#include "live/node/node_directory.hpp"
+
+namespace dfaas {
+namespace {
+
+constexpr std::size_t answer_bytes_max = 1ULL << 30U;
+constexpr Millis system_patience{15'000};
+constexpr Millis invoke_patience{120'000};
+
+struct ClientOptions {
+  std::string gateway;
+  std::string directory;
+  std::string output = "table";
+  std::string name;
+  std::string file;
+  std::string image = "host:";
+  std::string process;
+  std::string method = "POST";
+  std::string data;
+  std::vector<std::string> env;
+  std::vector<std::string> labels;
+  std::vector<std::string> headers;
+  bool has_data = false;
+};
+
+/// The gateway of the options: --gateway, else the node in --dir, else OPENFAAS_URL, else localhost:8080.
+Result<GatewayAddress> choose_gateway(const ClientOptions& options) {
+  std::string url = options.gateway;
+  if (url.empty()) {
+    const char* set = std::getenv("OPENFAAS_URL");  // NOLINT: no thread of ours changes it.
+    url = set != nullptr && *set != '\0' ? set : "http://127.0.0.1:8080";
+  }
+  auto gateway = parse_gateway(url);
+  if (!gateway || options.directory.empty()) return gateway;
+  const NodeDirectory node{std::filesystem::path(options.directory)};
+  auto user = read_file(node.user_file(), 1024);
+  if (!user) return fail(user.error().code, user.error().message);
+  auto password = read_file(node.password_file(), 1024);
+  if (!password) return fail(password.error().code, password.error().message);
+  gateway->user = std::string(trim(split(*user, '\n').front()));
+  gateway->password = std::string(trim(split(*password, '\n').front()));
+  return gateway;
+}
+
+Result<HttpReply> call_system(const ClientOptions& options, const std::string& method,
+                              const std::string& target, std::string body) {
+  const auto gateway = choose_gateway(options);
+  if (!gateway) return fail(gateway.error().code, gateway.error().message);
+  auto reply = call_gateway(*gateway, method, target, std::move(body), {}, system_patience);
+  if (reply && reply->head.status == 401) {
+    return fail(ErrorCode::denied,
+                fmt::format("{} refused the credentials: give --dir DIR of the node, or "
+                            "-g http://USER:PASSWORD@HOST:PORT",
+                            gateway->endpoint.text()));
+  }
+  return reply;
+}
+
+tl::unexpected<Error> refused(const HttpReply& reply) {
+  const std::string text(trim(reply.body.substr(0, reply.body.find('\n'))));
+  const ErrorCode code = reply.head.status == 400   ? ErrorCode::invalid_input
+                         : reply.head.status == 404 ? ErrorCode::not_found
+                                                    : ErrorCode::unavailable;
+  return fail(code, text.empty() ? fmt::format("the gateway answered {}", reply.head.status) : text);
+}
+
+Result<std::map<std::string, std::string>> parse_pairs(const std::vector<std::string>& texts,
+                                                       std::string_view option) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("{} {} is not NAME=VALUE", option, in_quotes(text)));
+    }
+    pairs[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return pairs;
+}
+
+Result<std::string> deployment_text(const ClientOptions& options) {
+  if (!options.file.empty()) return read_file(options.file, 1U << 20U);
+  auto name = FunctionName::parse(options.name);
+  if (!name) return pass_on(std::move(name));
+  auto env = parse_pairs(options.env, "--env");
+  if (!env) return pass_on(std::move(env));
+  auto labels = parse_pairs(options.labels, "--label");
+  if (!labels) return pass_on(std::move(labels));
+  return deployment_to_json({.function = *name,
+                             .image = options.image,
+                             .process = options.process,
+                             .env = std::move(*env),
+                             .labels = std::move(*labels)});
+}
+
+Result<void> deploy(const ClientOptions& options) {
+  auto text = deployment_text(options);
+  if (!text) return pass_on(std::move(text));
+  auto checked = deployment_from_json(*text);
+  if (!checked) return pass_on(std::move(checked));
+  auto reply = call_system(options, "PUT", "/system/functions", *text);
+  if (reply && reply->head.status == 404) {
+    reply = call_system(options, "POST", "/system/functions", *text);
+  }
+  if (!reply) return pass_on(std::move(reply));
+  if (reply->head.status >= 300) return refused(*reply);
+  fmt::print("deployed {}\n", checked->function.full());
+  return {};
+}
+
+void print_table(const std::vector<FunctionStatus>& functions) {
+  fmt::print("{:30} {:>12} {:>9}  {}\n", "FUNCTION", "INVOCATIONS", "REPLICAS", "IMAGE");
+  for (const FunctionStatus& function : functions) {
+    fmt::print("{:30} {:>12.0f} {:>9}  {}\n", function.deployment.function.full(),
+               function.invocation_count, function.available_replicas, function.deployment.image);
+  }
+}
+
+Result<void> list(const ClientOptions& options) {
+  auto reply = call_system(options, "GET", "/system/functions", "");
+  if (!reply) return pass_on(std::move(reply));
+  if (reply->head.status != 200) return refused(*reply);
+  const auto functions = function_list_from_json(reply->body);
+  if (!functions) return fail(functions.error().code, functions.error().message);
+  if (options.output == "json") {
+    fmt::print("{}\n", reply->body);
+  } else {
+    print_table(*functions);
+  }
+  return {};
+}
+
+Result<void> describe(const ClientOptions& options) {
+  auto name = FunctionName::parse(options.name);
+  if (!name) return pass_on(std::move(name));
+  auto reply = call_system(options, "GET", "/system/function/" + name->full(), "");
+  if (!reply) return pass_on(std::move(reply));
+  if (reply->head.status != 200) return refused(*reply);
+  const auto status = function_status_from_json(reply->body);
+  if (!status) return fail(status.error().code, status.error().message);
+  if (options.output == "json") {
+    fmt::print("{}\n", reply->body);
+    return {};
+  }
+  fmt::print("name         {}\nnamespace    {}\nimage        {}\nprocess      {}\ncreated      {}\n"
+             "invocations  {:.0f}\nstate        {}\n",
+             status->deployment.function.name(), status->deployment.function.space(),
+             status->deployment.image, status->deployment.process, status->created_at,
+             status->invocation_count, status->available_replicas > 0 ? "ready" : "not ready");
+  for (const auto& [label, value] : status->deployment.labels) {
+    fmt::print("label        {}={}\n", label, value);
+  }
+  return {};
+}
+
+Result<void> remove(const ClientOptions& options) {
+  auto name = FunctionName::parse(options.name);
+  if (!name) return pass_on(std::move(name));
+  auto reply = call_system(options, "DELETE", "/system/functions", deletion_to_json(*name));
+  if (!reply) return pass_on(std::move(reply));
+  if (reply->head.status >= 300) return refused(*reply);
+  fmt::print("removed {}\n", name->full());
+  return {};
+}
+
+std::string read_stdin() {
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+Result<void> invoke(const ClientOptions& options) {
+  auto name = FunctionName::parse(options.name);
+  if (!name) return pass_on(std::move(name));
+  const auto gateway = choose_gateway(options);
+  if (!gateway) return fail(gateway.error().code, gateway.error().message);
+  std::string body;
+  if (options.has_data && options.data.starts_with('@')) {
+    auto text = read_file(options.data.substr(1), answer_bytes_max);
+    if (!text) return pass_on(std::move(text));
+    body = std::move(*text);
+  } else if (options.has_data) {
+    body = options.data;
+  } else if (::isatty(0) == 0) {
+    body = read_stdin();
+  }
+  Headers headers;
+  for (const std::string& text : options.headers) {
+    const std::size_t colon = text.find(':');
+    if (colon == std::string::npos || text.find_first_of("\r\n") != std::string::npos) {
+      return fail(ErrorCode::invalid_input, fmt::format("-H {} is not \"Name: value\"", in_quotes(text)));
+    }
+    headers.add(text.substr(0, colon), std::string(trim(text.substr(colon + 1))));
+  }
+  const auto reply = call_gateway(*gateway, options.method, "/function/" + name->full(),
+                                  std::move(body), std::move(headers), invoke_patience);
+  if (!reply) return fail(reply.error().code, reply.error().message);
+  std::fwrite(reply->body.data(), 1, reply->body.size(), stdout);
+  if (reply->head.status >= 300) {
+    return fail(ErrorCode::unavailable, fmt::format("{} answered {}", name->full(), reply->head.status));
+  }
+  return {};
+}
+
+void add_gateway_options(CLI::App& command, ClientOptions& options) {
+  command.add_option("-g,--gateway", options.gateway,
+                     "http://[USER:PASSWORD@]HOST:PORT (default: OPENFAAS_URL, else http://127.0.0.1:8080)");
+  command.add_option("--dir", options.directory, "Directory of the node, for its credentials");
+}
+
+}  // namespace
+
+Result<GatewayAddress> parse_gateway(const std::string& url) {
+  std::string_view rest = url;
+  constexpr std::string_view scheme = "http://";
+  if (rest.starts_with("https://")) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("gateway {}: https is not spoken by this client; use http:// on the node "
+                            "itself or a tunnel",
+                            in_quotes(url)));
+  }
+  if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  GatewayAddress address;
+  if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos) {
+    const std::string_view login = rest.substr(0, at);
+    const std::size_t colon = login.find(':');
+    address.user = std::string(login.substr(0, colon));
+    if (colon != std::string_view::npos) address.password = std::string(login.substr(colon + 1));
+    rest = rest.substr(at + 1);
+  }
+  const bool has_port = rest.rfind(':') != std::string_view::npos && !rest.ends_with(']');
+  auto endpoint = Endpoint::parse(has_port ? std::string(rest) : std::string(rest) + ":80");
+  if (!endpoint) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("gateway {} is not http://[USER:PASSWORD@]HOST:PORT", in_quotes(url)));
+  }
+  address.host = std::string(rest);
+  address.endpoint = std::move(*endpoint);
+  return address;
+}
+
+Result<HttpReply> call_gateway(const GatewayAddress& gateway, const std::string& method,
+                               const std::string& target, std::string body, Headers headers,
+                               Millis patience) {
+  RequestHead head{.method = method, .target = target, .headers = std::move(headers)};
+  head.headers.set("Host", gateway.host);
+  if (!gateway.user.empty()) {
+    head.headers.set("Authorization",
+                     "Basic " + base64_encode(gateway.user + ":" + gateway.password));
+  }
+  return fetch_blocking(gateway.endpoint, std::move(head), std::move(body), patience,
+                        answer_bytes_max);
+}
+
+Result<std::string> get_local(const std::string& directory, const std::string& socket,
+                              const std::string& target) {
+  RequestHead head{.method = "GET", .target = target};
+  head.headers.add("Host", "local");
+  auto reply = fetch_blocking(Endpoint::unix_socket(socket), head, "", Millis{3000}, 64U << 20U);
+  if (!reply) {
+    return fail(reply.error().code, fmt::format("no running node in {} ({}): start it with dfaas node "
+                                                "run --dir {}",
+                                                directory, reply.error().message, directory));
+  }
+  if (reply->head.status != 200) return refused(*reply);
+  return std::move(reply->body);
+}
+
+void add_client_commands(CLI::App& root, ExitStatus& status) {
+  const auto add = [&root, &status](const char* name, const char* summary, const char* example,
+                                    Result<void> (*run)(const ClientOptions&)) {
+    CLI::App* command = root.add_subcommand(name, summary);
+    auto options = std::make_shared<ClientOptions>();
+    add_gateway_options(*command, *options);
+    command->footer(std::string("Example: ") + example);
+    command->callback([options, run, command, &status] {
+      const auto* data = command->get_option_no_throw("-d");
+      options->has_data = data != nullptr && data->count() > 0;
+      if (auto done = run(*options); !done) report_failure(status, done.error());
+    });
+    return std::pair(command, options);
+  };
+  {
+    auto [command, options] =
+        add("deploy", "Deploy or update a function",
+            "dfaas deploy figlet --dir light -g http://127.0.0.1:8081 --process figlet", deploy);
+    command->add_option("name", options->name, "NAME or NAME.NAMESPACE");
+    command->add_option("-f,--file", options->file, "A FunctionDeployment as JSON, instead of options");
+    command->add_option("--image", options->image, "host: or host:PROGRAM")->capture_default_str();
+    command->add_option("--process,--fprocess", options->process, "Command line, on this node's programs");
+    command->add_option("-e,--env", options->env, "NAME=VALUE; may be repeated");
+    command->add_option("-l,--label", options->labels, "NAME=VALUE, such as dfaas.slots=4; may be repeated");
+  }
+  {
+    auto [command, options] =
+        add("list", "List functions", "dfaas list --dir light -g http://127.0.0.1:8081", list);
+    add_output_option(*command, options->output);
+  }
+  {
+    auto [command, options] = add("describe", "Describe a function",
+                                  "dfaas describe figlet --dir light -g http://127.0.0.1:8081", describe);
+    command->add_option("name", options->name, "NAME or NAME.NAMESPACE")->required();
+    add_output_option(*command, options->output);
+  }
+  {
+    auto [command, options] =
+        add("invoke", "Call a function: standard input is the request, standard output the answer",
+            "echo hello | dfaas invoke figlet -g http://127.0.0.1:8081", invoke);
+    command->add_option("name", options->name, "NAME or NAME.NAMESPACE")->required();
+    command->add_option("-d,--data", options->data, "Request body, or @FILE, instead of standard input");
+    command->add_option("-X,--method", options->method, "HTTP method")->capture_default_str();
+    command->add_option("-H,--header", options->headers, "\"Name: value\"; may be repeated");
+  }
+  {
+    auto [command, options] = add("remove", "Remove a function",
+                                  "dfaas remove figlet --dir light -g http://127.0.0.1:8081", remove);
+    command->alias("rm");
+    command->add_option("name", options->name, "NAME or NAME.NAMESPACE")->required();
+  }
+}
+
+}  // namespace dfaas

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include <cstdlib>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "apps/dfaas/programs.hpp"
+#include "core/base/text.hpp"
+#include "live/files/files.hpp"
+#include "live/gateway/gateway.hpp"
+#include "live/telemetry/log.hpp"
+
+#include <unistd.h>
+
+namespace dfaas {
+namespace {
+
+constexpr Millis stop_patience{10'000};
+constexpr int first_passed_descriptor = 3;
+
+DispatcherSettings dispatcher_settings(const Settings& settings) {
+  DispatcherSettings result;
+  result.attempts_max = static_cast<int>(settings.integer("dispatcher.attempts_max"));
+  result.guest_wait_ratio = settings.number("dispatcher.guest_wait_ratio");
+  result.spill_wait_ratio = settings.number("dispatcher.spill_wait_ratio");
+  result.user_wait_ratio = settings.number("dispatcher.user_wait_ratio");
+  result.retry_ratio = settings.number("dispatcher.retry_ratio");
+  result.retries_per_second = settings.number("dispatcher.retries_per_second");
+  result.peer_down_time = settings.millis("dispatcher.peer_down_ms");
+  return result;
+}
+
+/// The listening socket that a supervisor holds for us (LISTEN_FDS of systemd), else our own.
+Result<UnixAcceptor> user_acceptor(boost::asio::any_io_executor executor,
+                                   const NodeDirectory& directory) {
+  const char* count = std::getenv("LISTEN_FDS");  // NOLINT: before any thread of ours.
+  if (count != nullptr && std::string_view(count) == "1") {
+    return adopt_unix(executor, first_passed_descriptor);
+  }
+  return listen_unix(executor, directory.gateway_user_socket().string());
+}
+
+Result<void> run(const NodeOptions& options) {
+  auto identity = load_identity(options, "gateway");
+  if (!identity) return pass_on(std::move(identity));
+  const Settings& settings = identity->settings;
+  const NodeDirectory& directory = identity->directory;
+  auto user = read_file(directory.user_file(), 1024);
+  if (!user) return fail(user.error().code, "credentials " + user.error().message);
+  auto password = read_file(directory.password_file(), 1024);
+  if (!password) return fail(password.error().code, "credentials " + password.error().message);
+
+  boost::asio::io_context context(1);
+  auto gateway = Gateway::start(
+      context.get_executor(),
+      {.self = identity->id,
+       .name = identity->name,
+       .version = DFAAS_VERSION,
+       .system_user = std::string(trim(split(*user, '\n').front())),
+       .system_password = std::string(trim(split(*password, '\n').front())),
+       .binary = own_binary(),
+       .database = directory.function_database(),
+       .egress = Endpoint::unix_socket(directory.egress_socket().string()),
+       .exec_timeout = settings.millis("gateway.exec_timeout_ms"),
+       .head_timeout = settings.millis("gateway.head_timeout_ms"),
+       .request_bytes_max = static_cast<std::uint64_t>(settings.integer("gateway.request_bytes_max")),
+       .system_body_bytes_max =
+           static_cast<std::uint64_t>(settings.integer("gateway.system_body_bytes_max")),
+       .buffered_body_bytes =
+           static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),
+       .dispatcher = dispatcher_settings(settings),
+       .seed = random_seed()});
+  if (!gateway) return pass_on(std::move(gateway));
+  auto users = user_acceptor(context.get_executor(), directory);
+  if (!users) return pass_on(std::move(users));
+  (*gateway)->serve(Gateway::Port::user, std::move(*users));
+  const std::pair<Gateway::Port, std::filesystem::path> ports[] = {
+      {Gateway::Port::peer, directory.gateway_peer_socket()},
+      {Gateway::Port::control, directory.gateway_control_socket()},
+      {Gateway::Port::admin, directory.gateway_admin_socket()}};
+  for (const auto& [port, path] : ports) {
+    auto acceptor = listen_unix(context.get_executor(), path.string());
+    if (!acceptor) return pass_on(std::move(acceptor));
+    (*gateway)->serve(port, std::move(*acceptor));
+  }
+  log_event(LogLevel::info, "gateway_serves", {{"id", identity->id.text()}});
+  run_until_stopped(context, [&gateway, &context] {
+    log_event(LogLevel::info, "gateway_stops", {});
+    (*gateway)->stop(stop_patience, [&context] { context.stop(); });
+  });
+  return {};
+}
+
+}  // namespace
+
+void add_gateway_command(CLI::App& root, ExitStatus& status) {
+  CLI::App* command = root.add_subcommand("gateway", "Run the gateway of a node (see node run)");
+  auto options = std::make_shared<NodeOptions>();
+  add_node_options(*command, *options);
+  command->footer("Example: dfaas gateway --dir /var/lib/dfaas");
+  command->callback([options, &status] {
+    if (auto done = run(*options); !done) report_failure(status, done.error());
+  });
+}
+
+}  // namespace dfaas

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "apps/dfaas/node_setup.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+namespace {
+
+Result<void> run(const NodeOptions& options) {
+  boost::asio::io_context context(1);
+  auto node = RunningNode::prepare(context.get_executor(), options);
+  if (!node) return pass_on(std::move(node));
+  Result<void> result;
+  bool is_stopping = false;
+  const auto stop = [&] {
+    if (std::exchange(is_stopping, true)) return;
+    (*node)->stop([&context] { context.stop(); });
+  };
+  (*node)->start([&](Result<void> started) {
+    if (!started) {
+      result = std::move(started);
+      stop();
+      return;
+    }
+    const NodeIdentity& identity = (*node)->identity();
+    fmt::print("node {} ({}) serves users at {}\n", identity.name.text(), identity.id.text(),
+               identity.settings.text("user.bind"));
+    std::fflush(stdout);
+  });
+  run_until_stopped(context, stop);
+  return result;
+}
+
+}  // namespace
+
+void add_node_command(CLI::App& root, ExitStatus& status) {
+  CLI::App* node = root.add_subcommand("node", "Make a node, and run it");
+  node->require_subcommand(1);
+
+  CLI::App* init = node->add_subcommand("init", "Make the directory of a node: settings, key, secrets");
+  auto made = std::make_shared<NodeInit>();
+  init->add_option("--dir", made->directory, "Directory to make")->required();
+  init->add_option("--name", made->name, "Name of the node: a-z, 0-9, '-'")->required();
+  init->add_option("--ca", made->authority, "Directory of the authority (default: a new one)");
+  init->add_option("--days", made->certificate_days, "Validity of the certificate")->capture_default_str();
+  init->add_option("--set", made->overrides, "A setting, as NAME=VALUE; may be repeated");
+  init->footer("Example: dfaas node init --dir light --name light --ca acme-ca "
+               "--set user.bind=0.0.0.0:8081");
+  init->callback([made, &status] {
+    const auto id = init_node(*made);
+    if (!id) return report_failure(status, id.error());
+    fmt::print("{}\n", id->text());
+    fmt::print(stderr, "{}: made; start it with: dfaas node run --dir {}\n", made->directory.string(),
+               made->directory.string());
+  });
+
+  CLI::App* run_command = node->add_subcommand("run", "Run gateway, front door and agent, until SIGTERM");
+  auto options = std::make_shared<NodeOptions>();
+  add_node_options(*run_command, *options);
+  run_command->footer("Example: dfaas node run --dir light");
+  run_command->callback([options, &status] {
+    if (auto done = run(*options); !done) report_failure(status, done.error());
+  });
+}
+
+}  // namespace dfaas

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "apps/dfaas/node_setup.hpp"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "apps/dfaas/settings_loader.hpp"
+#include "core/base/text.hpp"
+#include "core/strategy/strategy.hpp"
+#include "live/files/files.hpp"
+#include "live/net/http.hpp"
+#include "live/pki/pki.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+
+extern const std::string_view front_door_config;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Millis ready_patience{20'000};
+
+std::string reason(int error) { return std::error_code(error, std::generic_category()).message(); }
+
+/// Output and exit status of a short program of ours or the host.
+struct ShortRun {
+  int status = -1;
+  std::string output;
+};
+
+ShortRun run_shortly(const std::string& command) {
+  ShortRun run;
+  FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");  // NOLINT: fixed texts of this file.
+  if (pipe == nullptr) return run;
+  std::array<char, 4096> piece{};
+  while (std::fgets(piece.data(), piece.size(), pipe) != nullptr) run.output += piece.data();
+  const int status = ::pclose(pipe);
+  run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+  return run;
+}
+
+std::string find_program(std::string_view name) {
+  for (const char* directory : {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
+    const fs::path path = fs::path(directory) / name;
+    if (::access(path.c_str(), X_OK) == 0) return path.string();
+  }
+  return {};
+}
+
+Result<std::string> find_haproxy() {
+  const std::string program = find_program("haproxy");
+  if (program.empty()) {
+    return fail(ErrorCode::not_found,
+                "haproxy is not installed: apt-get install haproxy (2.6 or newer is needed)");
+  }
+  const std::string output = run_shortly(program + " -v").output;
+  const std::size_t at = output.find("version ");
+  int major = 0;
+  int minor = 0;
+  const bool is_read =
+      at != std::string::npos && std::sscanf(output.c_str() + at, "version %d.%d", &major, &minor) == 2;
+  if (!is_read || major < 2 || (major == 2 && minor < 6)) {
+    return fail(ErrorCode::unavailable,
+                fmt::format("{} is {}, but 2.6 or newer is needed", program,
+                            in_quotes(output.substr(0, output.find('\n')))));
+  }
+  return program;
+}
+
+/// Is the address of this setting free? Tried by binding it.
+Result<void> check_port(const Settings& settings, std::string_view name) {
+  const std::string& text = settings.text(name);
+  const std::size_t colon = text.rfind(':');
+  std::string host = text.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  if (host == "*") host = "0.0.0.0";
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), text.substr(colon + 1).c_str(), &hints, &found) != 0) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("setting {}: {} is no address of this machine", name, in_quotes(text)));
+  }
+  const int descriptor = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int yes = 1;
+  ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  const int bound = ::bind(descriptor, found->ai_addr, found->ai_addrlen);
+  const int error = errno;
+  const bool is_free = bound == 0 && ::listen(descriptor, 1) == 0;
+  ::close(descriptor);
+  ::freeaddrinfo(found);
+  if (is_free) return {};
+  return fail(ErrorCode::conflict, fmt::format("setting {}: {} cannot be used: {}", name, text,
+                                               reason(bound == 0 ? EADDRINUSE : error)));
+}
+
+Result<int> listen_for_users(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("socket path {} is longer than {} bytes: use a shorter --dir", path,
+                            sizeof address.sun_path - 1));
+  }
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ::unlink(path.c_str());
+  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const mode_t before = ::umask(0177);
+  // NOLINTNEXTLINE: how sockets are addressed.
+  const int bound = ::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ::umask(before);
+  constexpr int backlog = 4096;
+  if (bound != 0 || ::listen(descriptor, backlog) != 0) {
+    const int error = errno;
+    ::close(descriptor);
+    return fail(ErrorCode::unavailable, fmt::format("{}: {}", path, reason(error)));
+  }
+  return descriptor;
+}
+
+bool answers_healthz(const std::string& socket) {
+  RequestHead head{.method = "GET", .target = "/healthz"};
+  head.headers.add("Host", "gateway");
+  const auto reply = fetch_blocking(Endpoint::unix_socket(socket), head, "", Millis{500}, 4096);
+  return reply && reply->head.status == 200;
+}
+
+bool accepts(const std::string& socket) {
+  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket.copy(address.sun_path, sizeof address.sun_path - 1);
+  // NOLINTNEXTLINE: how sockets are addressed.
+  const int connected = ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ::close(descriptor);
+  return connected == 0;
+}
+
+/// A directory that vanishes unless keep() is called.
+class Draft {
+ public:
+  explicit Draft(fs::path path) : path_(std::move(path)) {}
+  ~Draft() {
+    std::error_code ignored;  // Nothing more can be done about it.
+    if (!kept_) fs::remove_all(path_, ignored);
+  }
+  Draft(const Draft&) = delete;
+  Draft& operator=(const Draft&) = delete;
+  [[nodiscard]] const fs::path& path() const { return path_; }
+  void keep() { kept_ = true; }
+
+ private:
+  fs::path path_;
+  bool kept_ = false;
+};
+
+}  // namespace
+
+Result<NodeId> init_node(const NodeInit& init) {
+  auto name = NodeName::parse(init.name);
+  if (!name) return pass_on(std::move(name));
+  std::error_code error;
+  const fs::path target = fs::absolute(init.directory).lexically_normal();
+  if (fs::exists(target, error) && !fs::is_empty(target, error)) {
+    return fail(ErrorCode::conflict,
+                fmt::format("{} is not empty: choose another --dir, or remove it", target.string()));
+  }
+  std::vector<SettingText> texts{{"node.name", init.name, "--name"}};
+  for (const char* common : {"user.bind", "peer.bind", "admin.bind"}) {
+    texts.push_back({common, std::string(find_setting(common)->otherwise), "default"});
+  }
+  for (const std::string& text : init.overrides) {
+    auto parsed = parse_override(text);
+    if (!parsed) return pass_on(std::move(parsed));
+    std::erase_if(texts, [&parsed](const SettingText& known) { return known.name == parsed->name; });
+    texts.push_back(std::move(*parsed));
+  }
+  if (auto checked = Settings::parse(texts); !checked) return pass_on(std::move(checked));
+
+  Draft draft(target.string() + ".new");
+  fs::remove_all(draft.path(), error);
+  const NodeDirectory directory(draft.path());
+  if (auto made = make_directory(draft.path(), 0700); !made) return pass_on(std::move(made));
+  fs::path authority = init.authority;
+  if (authority.empty()) {
+    authority = draft.path() / "ca";
+    constexpr int authority_days = 3650;
+    if (auto made = create_authority(authority, init.name, authority_days); !made) {
+      return pass_on(std::move(made));
+    }
+  }
+  auto id = create_node_certificate(draft.path(), authority, init.certificate_days);
+  if (!id) return id;
+  for (const fs::path& made : {directory.maps(), directory.run(), directory.state(), directory.secrets()}) {
+    if (auto done = make_directory(made, 0700); !done) return pass_on(std::move(done));
+  }
+  const std::pair<fs::path, std::string> files[] = {
+      {directory.settings(), settings_file_text(texts)},
+      {directory.maps() / "members.map", ""},
+      {directory.maps() / "cn.map", ""},
+      {directory.user_file(), "admin\n"},
+      {directory.password_file(), random_boot() + "\n"},
+      {draft.path() / "peers.txt", "# One neighbour a line: HOST:PORT of its peer port.\n"}};
+  for (const auto& [file, text] : files) {
+    if (auto done = write_file(file, text, 0600); !done) return pass_on(std::move(done));
+  }
+  fs::remove(target, error);  // Empty, if it is there.
+  fs::rename(draft.path(), target, error);
+  if (error) {
+    return fail(ErrorCode::unavailable, fmt::format("{}: {}", target.string(), error.message()));
+  }
+  draft.keep();
+  return id;
+}
+
+struct RunningNode::State {
+  NodeIdentity identity;
+  std::unique_ptr<Supervisor> supervisor;
+  int user_descriptor = -1;
+  int lock_descriptor = -1;
+
+  ~State() {
+    supervisor.reset();
+    if (user_descriptor >= 0) ::close(user_descriptor);
+    if (lock_descriptor >= 0) ::close(lock_descriptor);
+  }
+};
+
+RunningNode::RunningNode(std::unique_ptr<State> state) : state_(std::move(state)) {}
+RunningNode::~RunningNode() = default;
+
+Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_executor executor,
+                                                          const NodeOptions& options) {
+  auto identity = load_identity(options, "node");
+  if (!identity) return pass_on(std::move(identity));
+  auto state = std::make_unique<State>();
+  state->identity = std::move(*identity);
+  const NodeDirectory& directory = state->identity.directory;
+  const Settings& settings = state->identity.settings;
+  if (auto known = find_strategy(settings.text("strategy.name")); !known) {
+    return tl::unexpected(std::move(known).error().within("setting strategy.name"));
+  }
+  auto haproxy = find_haproxy();
+  if (!haproxy) return pass_on(std::move(haproxy));
+
+  if (auto made = make_directory(directory.run(), 0700); !made) return pass_on(std::move(made));
+  state->lock_descriptor = ::open(directory.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (state->lock_descriptor < 0 || ::flock(state->lock_descriptor, LOCK_EX | LOCK_NB) != 0) {
+    return fail(ErrorCode::conflict,
+                fmt::format("a node is already running in {}", directory.root().string()));
+  }
+  for (const char* port : {"user.bind", "peer.bind", "admin.bind"}) {
+    if (auto free = check_port(settings, port); !free) return pass_on(std::move(free));
+  }
+  if (auto written = write_file(directory.front_door_config(), front_door_config, 0600); !written) {
+    return pass_on(std::move(written));
+  }
+  auto users = listen_for_users(directory.gateway_user_socket().string());
+  if (!users) return pass_on(std::move(users));
+  state->user_descriptor = *users;
+
+  const std::map<std::string, std::string> front_door_environment{
+      {"DFAAS_NODE_ID", state->identity.id.text()},
+      {"DFAAS_USER_BIND", settings.text("user.bind")},
+      {"DFAAS_PEER_BIND", settings.text("peer.bind")},
+      {"DFAAS_ADMIN_BIND", settings.text("admin.bind")},
+      {"DFAAS_RUN", directory.run().string()},
+      {"DFAAS_MAPS", directory.maps().string()},
+      {"DFAAS_CERT", directory.certificate_and_key().string()},
+      {"DFAAS_CA", directory.authorities().string()}};
+  std::vector<std::string> own{own_binary(), "", "--dir", directory.root().string()};
+  for (const std::string& text : options.overrides) {
+    own.emplace_back("--set");
+    own.push_back(text);
+  }
+  const auto own_program = [&own](const char* verb) {
+    std::vector<std::string> command = own;
+    command[1] = verb;
+    return command;
+  };
+  // HAProxy does not know our death pipe: the kernel ends it when its parent does.
+  std::vector<std::string> haproxy_command{*haproxy, "-db", "-f", directory.front_door_config().string()};
+  if (const std::string setpriv = find_program("setpriv"); !setpriv.empty()) {
+    haproxy_command.insert(haproxy_command.begin(), {setpriv, "--pdeathsig", "KILL"});
+  }
+  const std::string admin = directory.gateway_admin_socket().string();
+  const std::string stats = directory.haproxy_socket().string();
+  const std::string local = directory.agent_socket().string();
+  std::error_code ignored;  // A socket of an earlier run would look like readiness.
+  for (const std::string& socket : {admin, stats, local}) fs::remove(socket, ignored);
+  std::vector<SupervisedProgram> programs;
+  programs.push_back({.name = "gateway",
+                      .command = own_program("gateway"),
+                      .environment = {{"LISTEN_FDS", "1"}, {"LISTEN_FDNAMES", "user"}},
+                      .descriptors = {{3, state->user_descriptor}},
+                      .stop_patience = Millis{12'000},
+                      .is_ready = [admin] { return answers_healthz(admin); }});
+  programs.push_back({.name = "haproxy",
+                      .command = std::move(haproxy_command),
+                      .environment = front_door_environment,
+                      .stop_signal = SIGUSR1,
+                      .stop_patience = Millis{2'000},
+                      .is_ready = [stats] { return accepts(stats); }});
+  programs.push_back({.name = "agent",
+                      .command = own_program("agent"),
+                      .stop_patience = Millis{3'000},
+                      .is_ready = [local] { return accepts(local); }});
+  state->supervisor = std::make_unique<Supervisor>(executor, std::move(programs));
+  return std::unique_ptr<RunningNode>(new RunningNode(std::move(state)));
+}
+
+void RunningNode::start(std::function<void(Result<void>)> done) {
+  state_->supervisor->start(ready_patience, std::move(done));
+}
+
+void RunningNode::stop(std::function<void()> done) { state_->supervisor->stop(std::move(done)); }
+const NodeIdentity& RunningNode::identity() const { return state_->identity; }
+const Supervisor& RunningNode::supervisor() const { return *state_->supervisor; }
+
+}  // namespace dfaas

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+/// @file
+/// Making a node's directory and running the programs in it: what `dfaas node` and `dfaas demo` share.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include "apps/dfaas/commands.hpp"
+#include "apps/dfaas/programs.hpp"
+#include "core/base/names.hpp"
+#include "core/base/result.hpp"
+#include "live/node/supervisor.hpp"
+
+namespace dfaas {
+
+struct NodeInit {
+  std::filesystem::path directory;
+  std::string name;
+  std::filesystem::path authority;  ///< Empty: a new one in `<directory>/ca`.
+  std::vector<std::string> overrides;
+  int certificate_days = 7;
+};
+
+/// Makes everything a node needs, or nothing. Errors: conflict when the directory is not empty.
+Result<NodeId> init_node(const NodeInit& init);
+
+/// A node whose programs run. Destroy it only after stop().
+class RunningNode {
+ public:
+  /// Checks settings, HAProxy and ports, then makes the sockets. Errors: one sentence each.
+  static Result<std::unique_ptr<RunningNode>> prepare(boost::asio::any_io_executor executor,
+                                                      const NodeOptions& options);
+  ~RunningNode();
+  RunningNode(const RunningNode&) = delete;
+  RunningNode& operator=(const RunningNode&) = delete;
+  RunningNode(RunningNode&&) = delete;
+  RunningNode& operator=(RunningNode&&) = delete;
+
+  void start(std::function<void(Result<void>)> done);
+  void stop(std::function<void()> done);
+  [[nodiscard]] const NodeIdentity& identity() const;
+  [[nodiscard]] const Supervisor& supervisor() const;
+
+ private:
+  struct State;
+  explicit RunningNode(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace dfaas

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "apps/dfaas/programs.hpp"
+
+#include <sys/random.h>
+
+#include <array>
+#include <csignal>
+#include <memory>
+#include <utility>
+
+#include <boost/asio/signal_set.hpp>
+
+#include "core/base/assert.hpp"
+#include "core/base/text.hpp"
+#include "apps/dfaas/settings_loader.hpp"
+#include "live/files/files.hpp"
+#include "live/node/death_pipe.hpp"
+#include "live/pki/pki.hpp"
+#include "live/telemetry/log.hpp"
+
+namespace dfaas {
+
+Result<NodeIdentity> load_identity(const NodeOptions& options, const std::string& program) {
+  const NodeDirectory directory(std::filesystem::absolute(options.directory));
+  auto settings = load_settings(directory, options.overrides);
+  if (!settings) return pass_on(std::move(settings));
+  auto name = NodeName::parse(settings->text("node.name"));
+  if (!name) return tl::unexpected(std::move(name).error().within("setting node.name"));
+  const auto pem = read_file(directory.certificate());
+  if (!pem) return fail(pem.error().code, "certificate " + pem.error().message);
+  auto certificate = inspect_certificate(*pem);
+  if (!certificate) {
+    return tl::unexpected(std::move(certificate).error().within(directory.certificate().string()));
+  }
+  if (auto checked = check_node_certificate(*certificate); !checked) {
+    return tl::unexpected(std::move(checked).error().within(directory.certificate().string()));
+  }
+  const auto key = read_file(directory.key());
+  if (!key) return fail(key.error().code, "private key " + key.error().message);
+  if (auto matches = check_key_matches(*pem, *key); !matches) {
+    return tl::unexpected(std::move(matches).error().within(directory.key().string()));
+  }
+  log_setup(program, name->text(), parse_log_level(settings->text("log.level")).value(),
+            parse_log_format(settings->text("log.format")).value());
+  return NodeIdentity{.directory = directory,
+                      .settings = std::move(*settings),
+                      .id = certificate->id,
+                      .name = std::move(*name),
+                      .organisation = certificate->organisation};
+}
+
+void run_until_stopped(boost::asio::io_context& context, std::function<void()> stop) {
+  auto signals = std::make_shared<boost::asio::signal_set>(context, SIGTERM, SIGINT);
+  auto once = std::make_shared<std::function<void()>>(std::move(stop));
+  const auto stop_once = [once, signals] {
+    if (auto callback = std::exchange(*once, nullptr)) callback();
+  };
+  signals->async_wait([stop_once](const boost::system::error_code& error, int) {
+    if (!error) stop_once();
+  });
+  watch_supervisor(context.get_executor(), stop_once);
+  context.run();
+}
+
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  DFAAS_ASSERT(::getrandom(&seed, sizeof seed, 0) == sizeof seed, "the kernel gives 8 random bytes");
+  return seed;
+}
+
+std::string random_boot() {
+  std::array<std::uint8_t, 20> bytes{};
+  DFAAS_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
+               "the kernel gives 20 random bytes");
+  return base32_lower(bytes);
+}
+
+}  // namespace dfaas

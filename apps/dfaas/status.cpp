@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include <filesystem>
+#include <memory>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/dfaas/client.hpp"
+#include "apps/dfaas/commands.hpp"
+#include "live/node/node_directory.hpp"
+
+namespace dfaas {
+namespace {
+
+Result<void> show(const std::string& directory, const std::string& output) {
+  const NodeDirectory node(std::filesystem::absolute(directory));
+  const auto text = get_local(directory, node.gateway_admin_socket().string(), "/dfaas/v1/status");
+  if (!text) return fail(text.error().code, text.error().message);
+  if (output == "json") {
+    fmt::print("{}\n", *text);
+    return {};
+  }
+  const auto answer = nlohmann::json::parse(*text);  // Of our own gateway.
+  fmt::print("node      {} ({})\nversion   {}\nhealthy   {}\nstrategy  {} (plan {})\n\n",
+             answer["node"].get<std::string>(), answer["id"].get<std::string>(),
+             answer["version"].get<std::string>(), answer["healthy"].get<bool>() ? "yes" : "no",
+             answer["strategy"].get<std::string>(), answer["plan_version"].get<std::uint64_t>());
+  fmt::print("{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING", "QUEUE",
+             "SERVICE", "USERS", "GUESTS");
+  for (const auto& function : answer["functions"]) {
+    fmt::print("{:30} {:>6} {:>8} {:>6} {:>7.1f} ms {:>9} {:>9}\n", function["name"].get<std::string>(),
+               function["slots"].get<int>(), function["in_flight"].get<int>(),
+               function["queued"].get<int>(), function["service_ms"].get<double>(),
+               function["user_arrivals"].get<std::uint64_t>(),
+               function["guest_arrivals"].get<std::uint64_t>());
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_status_command(CLI::App& root, ExitStatus& status) {
+  CLI::App* command = root.add_subcommand("status", "Show health, plan and functions of a node");
+  auto directory = std::make_shared<std::string>(".");
+  auto output = std::make_shared<std::string>("table");
+  command->add_option("--dir", *directory, "Directory of the node")->capture_default_str();
+  add_output_option(*command, *output);
+  command->footer("Example: dfaas status --dir light");
+  command->callback([directory, output, &status] {
+    if (auto done = show(*directory, *output); !done) report_failure(status, done.error());
+  });
+}
+
+}  // namespace dfaas

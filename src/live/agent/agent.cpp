@@ -322,10 +322,12 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       co_return;
     }
     candidate->slot = slot;
-    auto admitted = co_await self->front_door.admit(slot, {.id = proved->id,
-                                                           .fingerprint = proved->fingerprint,
-                                                           .address = proved->address,
-                                                           .port = proved->port});
+    // Named: GCC 12 destroys braced temporaries of an awaited call twice.
+    const Admission admission{.id = proved->id,
+                              .fingerprint = proved->fingerprint,
+                              .address = proved->address,
+                              .port = proved->port};
+    auto admitted = co_await self->front_door.admit(slot, admission);
     if (!admitted) {
       log_event(LogLevel::warn, "front_door_not_changed", {{"why", admitted.error().message}});
     }

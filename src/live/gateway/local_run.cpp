@@ -253,8 +253,8 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT: the only way to reach them.
   const auto found = core->functions.find(call->function);
   if (found == core->functions.end()) {
-    co_return co_await answer_spawn_failure(
-        core, call, Error{ErrorCode::not_found, "the function was removed meanwhile"});
+    const Error removed{ErrorCode::not_found, "the function was removed meanwhile"};
+    co_return co_await answer_spawn_failure(core, call, removed);
   }
   std::string first_piece;
   if (!call->from.empty()) {
@@ -266,10 +266,12 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
     first_piece = std::move(*confirmed);
   }
   const DeployedFunction& function = found->second;
-  auto spawned = co_await core->runner->spawn(
-      {.arguments = function.command,
-       .environment = classic_environment(function.deployment, call->head, call->path, call->query),
-       .directory = "/"});
+  // Named: GCC 12 destroys braced temporaries of an awaited call twice.
+  const ProcessCommand command{
+      .arguments = function.command,
+      .environment = classic_environment(function.deployment, call->head, call->path, call->query),
+      .directory = "/"};
+  auto spawned = co_await core->runner->spawn(command);
   if (!spawned) co_return co_await answer_spawn_failure(core, call, std::move(spawned).error());
 
   Run run{.core = core, .call = call, .process = std::move(*spawned), .first_piece = first_piece};

@@ -363,7 +363,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         continue;
       }
       const auto answer = self->step(ExchangeArrived{.from = *from, .message = std::move(*message)});
-      co_await answer_json(&connection, answer ? 200 : 503, answer ? exchange_to_json(*answer) : "{}");
+      const std::string text = answer ? exchange_to_json(*answer) : "{}";
+      co_await answer_json(&connection, answer ? 200 : 503, text);
     } while (connection.reusable());
   }
 

@@ -233,10 +233,11 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
     co_return ForwardEnd{.kind = ForwardEnd::Kind::over};
   }
   const Millis patience = std::min(limit, time_left(call));
-  const auto sent =
-      co_await attempt.connection.write_request(std::move(request), together ? call->body : "", patience);
-  auto head = sent ? co_await attempt.connection.read_head(patience)
-                   : Result<ResponseHead>(fail(ErrorCode::unavailable, "not sent"));
+  const std::string_view body = together ? std::string_view(call->body) : std::string_view();
+  Result<ResponseHead> head = fail(ErrorCode::unavailable, "not sent");
+  if (co_await attempt.connection.write_request(std::move(request), body, patience)) {
+    head = co_await attempt.connection.read_head(patience);
+  }
   if (!head) {
     judge_silence(&attempt);
     attempt.connection.close();

@@ -151,8 +151,8 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
   }
   if (std::holds_alternative<HealthzRoute>(route)) {
     const bool can_serve = !core->draining && core->runner->healthy();
-    co_await respond_text(connection, can_serve ? 200 : 503,
-                          can_serve ? "OK\n" : "this node cannot run functions now\n");
+    const std::string text = can_serve ? "OK\n" : "this node cannot run functions now\n";
+    co_await respond_text(connection, can_serve ? 200 : 503, text);
     co_return;
   }
   const bool is_system = std::holds_alternative<SystemFunctionsRoute>(route) ||

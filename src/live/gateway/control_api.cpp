@@ -95,9 +95,7 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
     answer.headers.add("Content-Type", "text/plain; version=0.0.4");
     std::ignore = co_await connection->respond(std::move(answer), core->metrics.text());
   } else if (path == "/healthz") {
-    const bool can_serve = !core->draining && core->runner->healthy();
-    const std::string text = can_serve ? "OK\n" : "not healthy\n";
-    co_await respond_text(connection, can_serve ? 200 : 503, text);
+    co_await respond_health(core, connection);
   } else if (path == "/dfaas/v1/status") {
     co_await respond_json(connection, 200, status_json(*core));
   } else if (path == "/dfaas/v1/decisions") {

@@ -108,7 +108,8 @@ asio::awaitable<void> deliver(Try* attempt, ResponseHead head) {
   attempt->end.status = head.status;
   head.headers.remove_prefixed("DFaaS-");
   head.headers.set("X-Call-Id", call->call_id);
-  head.headers.add("DFaaS-Node-ID", attempt->peer.text());
+  head.headers.remove("X-Server");
+  add_server_headers(head.headers, attempt->peer, attempt->core->name_of(attempt->peer));
   if (call->explain) {
     auto steps = call->steps;
     steps.push_back({attempt->core->name_of(attempt->peer), "served", now() - call->arrived});

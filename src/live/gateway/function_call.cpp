@@ -92,7 +92,7 @@ asio::awaitable<CallEnd> refuse(GatewayCore* core, CallPtr call, Outcome reason)
   head.headers.add("Content-Type", "text/plain");
   head.headers.add("X-Call-Id", call->call_id);
   head.headers.add("X-OpenFaaS-Internal", "proxy");
-  head.headers.add("DFaaS-Node-ID", core->settings.self.text());
+  add_server_headers(head.headers, core->settings.self, core->settings.name.text());
   if (refusal.status == 503 || refusal.status == 429) head.headers.add("Retry-After", "1");
   if (call->from.empty()) {
     if (call->explain) head.headers.add("DFaaS-Decision", steps_text(call->steps));

@@ -60,6 +60,20 @@ std::string make_call_id() {
   return text;
 }
 
+void add_server_headers(Headers& headers, const NodeId& id, const std::string& name) {
+  headers.add("DFaaS-Node-ID", id.text());
+  headers.add("X-Server", name);
+}
+
+asio::awaitable<void> respond_health(const GatewayCore* core, ServerConnection* connection) {
+  const bool can_serve = !core->draining && core->runner->healthy();
+  ResponseHead head{.status = can_serve ? 200 : 503};
+  head.headers.add("Content-Type", "text/plain");
+  add_server_headers(head.headers, core->settings.self, core->settings.name.text());
+  std::string text = can_serve ? "OK\n" : "this node cannot run functions now\n";
+  std::ignore = co_await connection->respond(std::move(head), std::move(text));
+}
+
 asio::awaitable<void> respond_text(ServerConnection* connection, int status, std::string text) {
   ResponseHead head{.status = status};
   head.headers.add("Content-Type", "text/plain");

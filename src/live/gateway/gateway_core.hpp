@@ -165,6 +165,12 @@ boost::asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* co
 boost::asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connection,
                                            RequestHead head);
 
+/// Says which node answers: its id, and its name as the original prototype's plots expect it.
+void add_server_headers(Headers& headers, const NodeId& id, const std::string& name);
+
+/// 200 when this node can run functions, else 503; signed, so that a client learns whom it talks to.
+boost::asio::awaitable<void> respond_health(const GatewayCore* core, ServerConnection* connection);
+
 /// A short plain-text answer.
 boost::asio::awaitable<void> respond_text(ServerConnection* connection, int status, std::string text);
 boost::asio::awaitable<void> respond_json(ServerConnection* connection, int status, std::string text);

@@ -102,7 +102,7 @@ asio::awaitable<void> gather_errors(Run* run) {
 
 void add_common_headers(const Run& run, ResponseHead& head) {
   const Call& call = *run.call;
-  head.headers.add("DFaaS-Node-ID", run.core->settings.self.text());
+  add_server_headers(head.headers, run.core->settings.self, run.core->settings.name.text());
   head.headers.add("X-Call-Id", call.call_id);
   if (!call.from.empty()) {
     head.headers.add("DFaaS-Room",
@@ -210,7 +210,7 @@ asio::awaitable<CallEnd> answer_spawn_failure(GatewayCore* core, CallPtr call, E
             {{"function", call->label}, {"error", error.message}});
   ResponseHead head{.status = 500};
   head.headers.add("Content-Type", "text/plain");
-  head.headers.add("DFaaS-Node-ID", core->settings.self.text());
+  add_server_headers(head.headers, core->settings.self, core->settings.name.text());
   head.headers.add("X-Call-Id", call->call_id);
   head.headers.add("X-OpenFaaS-Internal", "proxy");
   call->answer_begun = true;

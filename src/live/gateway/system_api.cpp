@@ -150,9 +150,7 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
     co_return;
   }
   if (std::holds_alternative<HealthzRoute>(route)) {
-    const bool can_serve = !core->draining && core->runner->healthy();
-    const std::string text = can_serve ? "OK\n" : "this node cannot run functions now\n";
-    co_await respond_text(connection, can_serve ? 200 : 503, text);
+    co_await respond_health(core, connection);
     co_return;
   }
   const bool is_system = std::holds_alternative<SystemFunctionsRoute>(route) ||

@@ -84,7 +84,8 @@ tl::unexpected<Error> refused(const HttpReply& reply) {
   const ErrorCode code = reply.head.status == 400   ? ErrorCode::invalid_input
                          : reply.head.status == 404 ? ErrorCode::not_found
                                                     : ErrorCode::unavailable;
-  return fail(code, text.empty() ? fmt::format("the gateway answered {}", reply.head.status) : text);
+  return fail(code,
+              text.empty() ? fmt::format("the gateway answered {}", reply.head.status) : text);
 }
 
 Result<std::map<std::string, std::string>> parse_pairs(const std::vector<std::string>& texts,
@@ -165,11 +166,12 @@ Result<void> describe(const ClientOptions& options) {
     fmt::print("{}\n", reply->body);
     return {};
   }
-  fmt::print("name         {}\nnamespace    {}\nimage        {}\nprocess      {}\ncreated      {}\n"
-             "invocations  {:.0f}\nstate        {}\n",
-             status->deployment.function.name(), status->deployment.function.space(),
-             status->deployment.image, status->deployment.process, status->created_at,
-             status->invocation_count, status->available_replicas > 0 ? "ready" : "not ready");
+  fmt::print(
+      "name         {}\nnamespace    {}\nimage        {}\nprocess      {}\ncreated      {}\n"
+      "invocations  {:.0f}\nstate        {}\n",
+      status->deployment.function.name(), status->deployment.function.space(),
+      status->deployment.image, status->deployment.process, status->created_at,
+      status->invocation_count, status->available_replicas > 0 ? "ready" : "not ready");
   for (const auto& [label, value] : status->deployment.labels) {
     fmt::print("label        {}={}\n", label, value);
   }
@@ -209,7 +211,8 @@ Result<void> invoke(const ClientOptions& options) {
   for (const std::string& text : options.headers) {
     const std::size_t colon = text.find(':');
     if (colon == std::string::npos || text.find_first_of("\r\n") != std::string::npos) {
-      return fail(ErrorCode::invalid_input, fmt::format("-H {} is not \"Name: value\"", in_quotes(text)));
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("-H {} is not \"Name: value\"", in_quotes(text)));
     }
     headers.add(text.substr(0, colon), std::string(trim(text.substr(colon + 1))));
   }
@@ -218,14 +221,16 @@ Result<void> invoke(const ClientOptions& options) {
   if (!reply) return fail(reply.error().code, reply.error().message);
   std::fwrite(reply->body.data(), 1, reply->body.size(), stdout);
   if (reply->head.status >= 300) {
-    return fail(ErrorCode::unavailable, fmt::format("{} answered {}", name->full(), reply->head.status));
+    return fail(ErrorCode::unavailable,
+                fmt::format("{} answered {}", name->full(), reply->head.status));
   }
   return {};
 }
 
 void add_gateway_options(CLI::App& command, ClientOptions& options) {
-  command.add_option("-g,--gateway", options.gateway,
-                     "http://[USER:PASSWORD@]HOST:PORT (default: OPENFAAS_URL, else http://127.0.0.1:8080)");
+  command.add_option(
+      "-g,--gateway", options.gateway,
+      "http://[USER:PASSWORD@]HOST:PORT (default: OPENFAAS_URL, else http://127.0.0.1:8080)");
   command.add_option("--dir", options.directory, "Directory of the node, for its credentials");
 }
 
@@ -235,10 +240,11 @@ Result<GatewayAddress> parse_gateway(const std::string& url) {
   std::string_view rest = url;
   constexpr std::string_view scheme = "http://";
   if (rest.starts_with("https://")) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("gateway {}: https is not spoken by this client; use http:// on the node "
-                            "itself or a tunnel",
-                            in_quotes(url)));
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("gateway {}: https is not spoken by this client; use http:// on the node "
+                    "itself or a tunnel",
+                    in_quotes(url)));
   }
   if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
   while (rest.ends_with('/')) rest.remove_suffix(1);
@@ -280,9 +286,10 @@ Result<std::string> get_local(const std::string& directory, const std::string& s
   head.headers.add("Host", "local");
   auto reply = fetch_blocking(Endpoint::unix_socket(socket), head, "", Millis{3000}, 64U << 20U);
   if (!reply) {
-    return fail(reply.error().code, fmt::format("no running node in {} ({}): start it with dfaas node "
-                                                "run --dir {}",
-                                                directory, reply.error().message, directory));
+    return fail(reply.error().code,
+                fmt::format("no running node in {} ({}): start it with dfaas node "
+                            "run --dir {}",
+                            directory, reply.error().message, directory));
   }
   if (reply->head.status != 200) return refused(*reply);
   return std::move(reply->body);
@@ -307,11 +314,14 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
         add("deploy", "Deploy or update a function",
             "dfaas deploy figlet --dir light -g http://127.0.0.1:8081 --process figlet", deploy);
     command->add_option("name", options->name, "NAME or NAME.NAMESPACE");
-    command->add_option("-f,--file", options->file, "A FunctionDeployment as JSON, instead of options");
+    command->add_option("-f,--file", options->file,
+                        "A FunctionDeployment as JSON, instead of options");
     command->add_option("--image", options->image, "host: or host:PROGRAM")->capture_default_str();
-    command->add_option("--process,--fprocess", options->process, "Command line, on this node's programs");
+    command->add_option("--process,--fprocess", options->process,
+                        "Command line, on this node's programs");
     command->add_option("-e,--env", options->env, "NAME=VALUE; may be repeated");
-    command->add_option("-l,--label", options->labels, "NAME=VALUE, such as dfaas.slots=4; may be repeated");
+    command->add_option("-l,--label", options->labels,
+                        "NAME=VALUE, such as dfaas.slots=4; may be repeated");
   }
   {
     auto [command, options] =
@@ -319,8 +329,9 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
     add_output_option(*command, options->output);
   }
   {
-    auto [command, options] = add("describe", "Describe a function",
-                                  "dfaas describe figlet --dir light -g http://127.0.0.1:8081", describe);
+    auto [command, options] =
+        add("describe", "Describe a function",
+            "dfaas describe figlet --dir light -g http://127.0.0.1:8081", describe);
     command->add_option("name", options->name, "NAME or NAME.NAMESPACE")->required();
     add_output_option(*command, options->output);
   }
@@ -329,13 +340,15 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
         add("invoke", "Call a function: standard input is the request, standard output the answer",
             "echo hello | dfaas invoke figlet -g http://127.0.0.1:8081", invoke);
     command->add_option("name", options->name, "NAME or NAME.NAMESPACE")->required();
-    command->add_option("-d,--data", options->data, "Request body, or @FILE, instead of standard input");
+    command->add_option("-d,--data", options->data,
+                        "Request body, or @FILE, instead of standard input");
     command->add_option("-X,--method", options->method, "HTTP method")->capture_default_str();
     command->add_option("-H,--header", options->headers, "\"Name: value\"; may be repeated");
   }
   {
-    auto [command, options] = add("remove", "Remove a function",
-                                  "dfaas remove figlet --dir light -g http://127.0.0.1:8081", remove);
+    auto [command, options] =
+        add("remove", "Remove a function",
+            "dfaas remove figlet --dir light -g http://127.0.0.1:8081", remove);
     command->alias("rm");
     command->add_option("name", options->name, "NAME or NAME.NAMESPACE")->required();
   }

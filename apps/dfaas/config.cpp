@@ -34,7 +34,8 @@ Result<void> explain_settings(const std::string& name) {
 }
 
 Result<void> show_settings(const ConfigOptions& options) {
-  const auto settings = load_settings(NodeDirectory(options.node.directory), options.node.overrides);
+  const auto settings =
+      load_settings(NodeDirectory(options.node.directory), options.node.overrides);
   if (!settings) return fail(settings.error().code, settings.error().message);
   nlohmann::json all = nlohmann::json::object();
   for (const Setting& setting : settings_table()) {
@@ -56,13 +57,15 @@ void add_config_command(CLI::App& root, ExitStatus& status) {
   CLI::App* config = root.add_subcommand("config", "Explain and show settings");
   config->require_subcommand(1);
   auto options = std::make_shared<ConfigOptions>();
-  CLI::App* explain_command = config->add_subcommand("explain", "What a setting means (or all, briefly)");
+  CLI::App* explain_command =
+      config->add_subcommand("explain", "What a setting means (or all, briefly)");
   explain_command->add_option("name", options->name, "Name of the setting");
   explain_command->footer("Example: dfaas config explain strategy.period_ms");
   explain_command->callback([options, &status] {
     if (auto done = explain_settings(options->name); !done) report_failure(status, done.error());
   });
-  CLI::App* show = config->add_subcommand("show", "The settings of a node, and where each comes from");
+  CLI::App* show =
+      config->add_subcommand("show", "The settings of a node, and where each comes from");
   add_node_options(*show, options->node);
   add_output_option(*show, options->output);
   show->footer("Example: dfaas config show --dir light");

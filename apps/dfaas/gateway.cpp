@@ -63,7 +63,8 @@ Result<void> run(const NodeOptions& options) {
        .egress = Endpoint::unix_socket(directory.egress_socket().string()),
        .exec_timeout = settings.millis("gateway.exec_timeout_ms"),
        .head_timeout = settings.millis("gateway.head_timeout_ms"),
-       .request_bytes_max = static_cast<std::uint64_t>(settings.integer("gateway.request_bytes_max")),
+       .request_bytes_max =
+           static_cast<std::uint64_t>(settings.integer("gateway.request_bytes_max")),
        .system_body_bytes_max =
            static_cast<std::uint64_t>(settings.integer("gateway.system_body_bytes_max")),
        .buffered_body_bytes =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-#include "apps/dfaas/commands.hpp"
 #include "live/runtime/keeper.hpp"
+#include "apps/dfaas/commands.hpp"
 
 namespace dfaas {
 

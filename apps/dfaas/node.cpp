@@ -40,24 +40,28 @@ void add_node_command(CLI::App& root, ExitStatus& status) {
   CLI::App* node = root.add_subcommand("node", "Make a node, and run it");
   node->require_subcommand(1);
 
-  CLI::App* init = node->add_subcommand("init", "Make the directory of a node: settings, key, secrets");
+  CLI::App* init =
+      node->add_subcommand("init", "Make the directory of a node: settings, key, secrets");
   auto made = std::make_shared<NodeInit>();
   init->add_option("--dir", made->directory, "Directory to make")->required();
   init->add_option("--name", made->name, "Name of the node: a-z, 0-9, '-'")->required();
   init->add_option("--ca", made->authority, "Directory of the authority (default: a new one)");
-  init->add_option("--days", made->certificate_days, "Validity of the certificate")->capture_default_str();
+  init->add_option("--days", made->certificate_days, "Validity of the certificate")
+      ->capture_default_str();
   init->add_option("--set", made->overrides, "A setting, as NAME=VALUE; may be repeated");
-  init->footer("Example: dfaas node init --dir light --name light --ca acme-ca "
-               "--set user.bind=0.0.0.0:8081");
+  init->footer(
+      "Example: dfaas node init --dir light --name light --ca acme-ca "
+      "--set user.bind=0.0.0.0:8081");
   init->callback([made, &status] {
     const auto id = init_node(*made);
     if (!id) return report_failure(status, id.error());
     fmt::print("{}\n", id->text());
-    fmt::print(stderr, "{}: made; start it with: dfaas node run --dir {}\n", made->directory.string(),
-               made->directory.string());
+    fmt::print(stderr, "{}: made; start it with: dfaas node run --dir {}\n",
+               made->directory.string(), made->directory.string());
   });
 
-  CLI::App* run_command = node->add_subcommand("run", "Run gateway, front door and agent, until SIGTERM");
+  CLI::App* run_command =
+      node->add_subcommand("run", "Run gateway, front door and agent, until SIGTERM");
   auto options = std::make_shared<NodeOptions>();
   add_node_options(*run_command, *options);
   run_command->footer("Example: dfaas node run --dir light");

@@ -46,7 +46,8 @@ struct ShortRun {
 
 ShortRun run_shortly(const std::string& command) {
   ShortRun run;
-  FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");  // NOLINT: fixed texts of this file.
+  FILE* const pipe =
+      ::popen((command + " 2>&1").c_str(), "r");  // NOLINT: fixed texts of this file.
   if (pipe == nullptr) return run;
   std::array<char, 4096> piece{};
   while (std::fgets(piece.data(), piece.size(), pipe) != nullptr) run.output += piece.data();
@@ -56,7 +57,8 @@ ShortRun run_shortly(const std::string& command) {
 }
 
 std::string find_program(std::string_view name) {
-  for (const char* directory : {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
+  for (const char* directory :
+       {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
     const fs::path path = fs::path(directory) / name;
     if (::access(path.c_str(), X_OK) == 0) return path.string();
   }
@@ -73,8 +75,8 @@ Result<std::string> find_haproxy() {
   const std::size_t at = output.find("version ");
   int major = 0;
   int minor = 0;
-  const bool is_read =
-      at != std::string::npos && std::sscanf(output.c_str() + at, "version %d.%d", &major, &minor) == 2;
+  const bool is_read = at != std::string::npos &&
+                       std::sscanf(output.c_str() + at, "version %d.%d", &major, &minor) == 2;
   if (!is_read || major < 2 || (major == 2 && minor < 6)) {
     return fail(ErrorCode::unavailable,
                 fmt::format("{} is {}, but 2.6 or newer is needed", program,
@@ -148,7 +150,8 @@ bool accepts(const std::string& socket) {
   address.sun_family = AF_UNIX;
   socket.copy(address.sun_path, sizeof address.sun_path - 1);
   // NOLINTNEXTLINE: how sockets are addressed.
-  const int connected = ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int connected =
+      ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   ::close(descriptor);
   return connected == 0;
 }
@@ -179,8 +182,9 @@ Result<NodeId> init_node(const NodeInit& init) {
   std::error_code error;
   const fs::path target = fs::absolute(init.directory).lexically_normal();
   if (fs::exists(target, error) && !fs::is_empty(target, error)) {
-    return fail(ErrorCode::conflict,
-                fmt::format("{} is not empty: choose another --dir, or remove it", target.string()));
+    return fail(
+        ErrorCode::conflict,
+        fmt::format("{} is not empty: choose another --dir, or remove it", target.string()));
   }
   std::vector<SettingText> texts{{"node.name", init.name, "--name"}};
   for (const char* common : {"user.bind", "peer.bind", "admin.bind"}) {
@@ -189,7 +193,8 @@ Result<NodeId> init_node(const NodeInit& init) {
   for (const std::string& text : init.overrides) {
     auto parsed = parse_override(text);
     if (!parsed) return pass_on(std::move(parsed));
-    std::erase_if(texts, [&parsed](const SettingText& known) { return known.name == parsed->name; });
+    std::erase_if(texts,
+                  [&parsed](const SettingText& known) { return known.name == parsed->name; });
     texts.push_back(std::move(*parsed));
   }
   if (auto checked = Settings::parse(texts); !checked) return pass_on(std::move(checked));
@@ -208,7 +213,8 @@ Result<NodeId> init_node(const NodeInit& init) {
   }
   auto id = create_node_certificate(draft.path(), authority, init.certificate_days);
   if (!id) return id;
-  for (const fs::path& made : {directory.maps(), directory.run(), directory.state(), directory.secrets()}) {
+  for (const fs::path& made :
+       {directory.maps(), directory.run(), directory.state(), directory.secrets()}) {
     if (auto done = make_directory(made, 0700); !done) return pass_on(std::move(done));
   }
   const std::pair<fs::path, std::string> files[] = {
@@ -296,7 +302,8 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
     return command;
   };
   // HAProxy does not know our death pipe: the kernel ends it when its parent does.
-  std::vector<std::string> haproxy_command{*haproxy, "-db", "-f", directory.front_door_config().string()};
+  std::vector<std::string> haproxy_command{*haproxy, "-db", "-f",
+                                           directory.front_door_config().string()};
   if (const std::string setpriv = find_program("setpriv"); !setpriv.empty()) {
     haproxy_command.insert(haproxy_command.begin(), {setpriv, "--pdeathsig", "KILL"});
   }

@@ -24,16 +24,17 @@ Result<void> show(const std::string& directory, const std::string& output) {
   fmt::print("{:32} {:12} {:24} {:9} {:>9} {:>12}\n", "ID", "NAME", "ADDRESS", "STATE", "RTT",
              "LAST MESSAGE");
   for (const auto& peer : answer["peers"]) {
-    const std::string age = peer.contains("last_message_ms")
-                                ? fmt::format("{:.0f} ms ago", peer["last_message_ms"].get<double>())
-                                : "never";
+    const std::string age =
+        peer.contains("last_message_ms")
+            ? fmt::format("{:.0f} ms ago", peer["last_message_ms"].get<double>())
+            : "never";
     fmt::print("{:32} {:12} {:24} {:9} {:>6.2f} ms {:>12}\n", peer["id"].get<std::string>(),
                peer["name"].get<std::string>(), peer["address"].get<std::string>(),
                peer["state"].get<std::string>(), peer["rtt_ms"].get<double>(), age);
   }
   for (const auto& candidate : answer["unproved"]) {
-    fmt::print("{:32} {:12} {:24} {}\n", "(not proved)", "", candidate["address"].get<std::string>(),
-               candidate["why"].get<std::string>());
+    fmt::print("{:32} {:12} {:24} {}\n", "(not proved)", "",
+               candidate["address"].get<std::string>(), candidate["why"].get<std::string>());
   }
   return {};
 }

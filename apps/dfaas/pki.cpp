@@ -41,12 +41,12 @@ Result<void> show(const PkiOptions& options) {
                            .dump());
     return {};
   }
-  fmt::print("id            {}\nname          {}\norganisation  {}\nfingerprint   {}\n"
-             "valid         {} to {}{}\n",
-             certificate->id.empty() ? "(an authority)" : certificate->id.text(),
-             certificate->common_name, certificate->organisation, certificate->fingerprint,
-             certificate->not_before, certificate->not_after,
-             certificate->expired ? " (not now)" : "");
+  fmt::print(
+      "id            {}\nname          {}\norganisation  {}\nfingerprint   {}\n"
+      "valid         {} to {}{}\n",
+      certificate->id.empty() ? "(an authority)" : certificate->id.text(), certificate->common_name,
+      certificate->organisation, certificate->fingerprint, certificate->not_before,
+      certificate->not_after, certificate->expired ? " (not now)" : "");
   return {};
 }
 
@@ -59,13 +59,16 @@ void add_pki_command(CLI::App& root, ExitStatus& status) {
 
   CLI::App* ca = pki->add_subcommand("ca", "The authority of an organisation");
   ca->require_subcommand(1);
-  CLI::App* ca_create = ca->add_subcommand("create", "Make an authority: DIR/ca.crt and DIR/ca.key");
+  CLI::App* ca_create =
+      ca->add_subcommand("create", "Make an authority: DIR/ca.crt and DIR/ca.key");
   ca_create->add_option("--dir", options->directory, "Where to put it")->required();
-  ca_create->add_option("--organisation", options->organisation, "Its name: a-z, 0-9, '-'")->required();
+  ca_create->add_option("--organisation", options->organisation, "Its name: a-z, 0-9, '-'")
+      ->required();
   ca_create->add_option("--days", options->authority_days, "Validity")->capture_default_str();
   ca_create->footer("Example: dfaas pki ca create --dir acme-ca --organisation acme");
   ca_create->callback([options, &status] {
-    auto done = create_authority(options->directory, options->organisation, options->authority_days);
+    auto done =
+        create_authority(options->directory, options->organisation, options->authority_days);
     if (!done) return report_failure(status, done.error());
     fmt::print("{}/ca.crt: give it to every member; keep ca.key to yourself\n", options->directory);
   });
@@ -78,7 +81,8 @@ void add_pki_command(CLI::App& root, ExitStatus& status) {
   create->add_option("--days", options->node_days, "Validity")->capture_default_str();
   create->footer("Example: dfaas pki node create --dir light --ca acme-ca");
   create->callback([options, &status] {
-    const auto id = create_node_certificate(options->directory, options->authority, options->node_days);
+    const auto id =
+        create_node_certificate(options->directory, options->authority, options->node_days);
     if (!id) return report_failure(status, id.error());
     fmt::print("{}\n", id->text());
   });

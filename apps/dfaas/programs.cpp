@@ -10,9 +10,9 @@
 
 #include <boost/asio/signal_set.hpp>
 
+#include "apps/dfaas/settings_loader.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
-#include "apps/dfaas/settings_loader.hpp"
 #include "live/files/files.hpp"
 #include "live/node/death_pipe.hpp"
 #include "live/pki/pki.hpp"
@@ -64,7 +64,8 @@ void run_until_stopped(boost::asio::io_context& context, std::function<void()> s
 
 std::uint64_t random_seed() {
   std::uint64_t seed = 0;
-  DFAAS_ASSERT(::getrandom(&seed, sizeof seed, 0) == sizeof seed, "the kernel gives 8 random bytes");
+  DFAAS_ASSERT(::getrandom(&seed, sizeof seed, 0) == sizeof seed,
+               "the kernel gives 8 random bytes");
   return seed;
 }
 

@@ -62,7 +62,8 @@ std::string toml_escape(const std::string& text) {
 Result<SettingText> parse_override(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos) {
-    return fail(ErrorCode::invalid_input, fmt::format("--set {} is not NAME=VALUE", in_quotes(text)));
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--set {} is not NAME=VALUE", in_quotes(text)));
   }
   return SettingText{text.substr(0, equals), text.substr(equals + 1), "--set"};
 }
@@ -87,7 +88,8 @@ Result<Settings> load_settings(const NodeDirectory& directory,
 }
 
 std::string settings_file_text(const std::vector<SettingText>& texts) {
-  std::string file = "# Settings of this node. `dfaas config explain NAME` tells what each means.\n";
+  std::string file =
+      "# Settings of this node. `dfaas config explain NAME` tells what each means.\n";
   for (const SettingText& text : texts) {
     const Setting* setting = find_setting(text.name);
     if (setting != nullptr) fmt::format_to(std::back_inserter(file), "\n# {}\n", setting->sentence);

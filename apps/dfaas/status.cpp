@@ -25,13 +25,13 @@ Result<void> show(const std::string& directory, const std::string& output) {
              answer["node"].get<std::string>(), answer["id"].get<std::string>(),
              answer["version"].get<std::string>(), answer["healthy"].get<bool>() ? "yes" : "no",
              answer["strategy"].get<std::string>(), answer["plan_version"].get<std::uint64_t>());
-  fmt::print("{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING", "QUEUE",
-             "SERVICE", "USERS", "GUESTS");
+  fmt::print("{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING",
+             "QUEUE", "SERVICE", "USERS", "GUESTS");
   for (const auto& function : answer["functions"]) {
-    fmt::print("{:30} {:>6} {:>8} {:>6} {:>7.1f} ms {:>9} {:>9}\n", function["name"].get<std::string>(),
-               function["slots"].get<int>(), function["in_flight"].get<int>(),
-               function["queued"].get<int>(), function["service_ms"].get<double>(),
-               function["user_arrivals"].get<std::uint64_t>(),
+    fmt::print("{:30} {:>6} {:>8} {:>6} {:>7.1f} ms {:>9} {:>9}\n",
+               function["name"].get<std::string>(), function["slots"].get<int>(),
+               function["in_flight"].get<int>(), function["queued"].get<int>(),
+               function["service_ms"].get<double>(), function["user_arrivals"].get<std::uint64_t>(),
                function["guest_arrivals"].get<std::uint64_t>());
   }
   return {};

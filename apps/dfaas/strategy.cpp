@@ -32,7 +32,8 @@ Result<void> use_strategy(const std::string& directory, const std::string& name)
   head.headers.add("Host", "agent");
   const auto reply = fetch_blocking(Endpoint::unix_socket(node.agent_socket().string()), head, name,
                                     Millis{3000}, 65536);
-  if (!reply) return fail(reply.error().code, "the agent does not answer: " + reply.error().message);
+  if (!reply)
+    return fail(reply.error().code, "the agent does not answer: " + reply.error().message);
   if (reply->head.status != 200) return fail(ErrorCode::invalid_input, reply->body);
   return {};
 }

@@ -20,7 +20,8 @@ struct WhyOptions {
 };
 
 Result<void> show(const WhyOptions& options) {
-  if (options.call_id.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") !=
+  if (options.call_id.find_first_not_of(
+          "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") !=
       std::string::npos) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("call id {} holds other characters than a-z, A-Z, 0-9, '-' and '_'",
@@ -59,7 +60,8 @@ Result<void> show(const WhyOptions& options) {
 void add_why_command(CLI::App& root, ExitStatus& status) {
   CLI::App* command = root.add_subcommand("why", "Tell how a call was decided, step by step");
   auto options = std::make_shared<WhyOptions>();
-  command->add_option("call-id", options->call_id, "X-Call-Id of the answer (default: the newest calls)");
+  command->add_option("call-id", options->call_id,
+                      "X-Call-Id of the answer (default: the newest calls)");
   command->add_option("--dir", options->directory, "Directory of the node")->capture_default_str();
   add_output_option(*command, options->output);
   command->footer("Example: dfaas why 7b1d6c1e-8a52-4f0e-9d53-0a1b2c3d4e5f --dir light");

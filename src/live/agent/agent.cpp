@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
@@ -31,7 +31,8 @@ namespace {
 namespace asio = boost::asio;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
-constexpr int slots_for_neighbours = 60;  ///< p61 to p64 stay free for proving through the front door.
+constexpr int slots_for_neighbours =
+    60;  ///< p61 to p64 stay free for proving through the front door.
 constexpr Millis local_patience{2'000};
 constexpr Millis proof_patience{3'000};
 constexpr Millis membership_period{500};
@@ -171,7 +172,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   static asio::awaitable<void> install_plans(std::shared_ptr<State> self) {
     while (self->newest_plan) {
       const RoutingPlan plan = *std::exchange(self->newest_plan, std::nullopt);
-      const auto reply = co_await call_local(self->control(), "PUT", "/v1/plan", plan_to_json(plan));
+      const auto reply =
+          co_await call_local(self->control(), "PUT", "/v1/plan", plan_to_json(plan));
       if (!reply || reply->head.status != 200) {
         log_event(LogLevel::warn, "plan_not_installed",
                   {{"version", std::to_string(plan.version)},
@@ -226,7 +228,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       self->step(ExchangeFailed{to});
       co_return;
     }
-    self->step(ExchangeAnswered{.from = to, .message = std::move(*answer), .round_trip = now() - sent});
+    self->step(
+        ExchangeAnswered{.from = to, .message = std::move(*answer), .round_trip = now() - sent});
   }
 
   static asio::awaitable<void> membership_loop(std::shared_ptr<State> self) {
@@ -235,7 +238,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         if (change.is_gone) {
           co_await forget(self, change.address);
         } else {
-          self->candidates.push_back(std::make_shared<Candidate>(Candidate{.address = change.address}));
+          self->candidates.push_back(
+              std::make_shared<Candidate>(Candidate{.address = change.address}));
         }
       }
       // Admissions survive in the maps; a front door that was restarted wants its slots again.
@@ -257,7 +261,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     if (!candidate.proved) return true;
     for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
       // One that fell silent may have been replaced at its address.
-      if (neighbour.id == candidate.proved->id) return neighbour.state == "silent" || neighbour.state == "new";
+      if (neighbour.id == candidate.proved->id)
+        return neighbour.state == "silent" || neighbour.state == "new";
     }
     return true;
   }
@@ -332,10 +337,12 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       log_event(LogLevel::warn, "front_door_not_changed", {{"why", admitted.error().message}});
     }
     log_event(LogLevel::info, "neighbour_admitted",
-              {{"peer", proved->id.text()}, {"address", candidate->address.text()},
-               {"organisation", proved->organisation}, {"slot", std::to_string(slot)}});
-    self->step(NeighbourAdmitted{
-        .id = proved->id, .organisation = proved->organisation, .slot = slot});
+              {{"peer", proved->id.text()},
+               {"address", candidate->address.text()},
+               {"organisation", proved->organisation},
+               {"slot", std::to_string(slot)}});
+    self->step(
+        NeighbourAdmitted{.id = proved->id, .organisation = proved->organisation, .slot = slot});
   }
 
   // --- servers
@@ -347,7 +354,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       const auto head = co_await connection.read_head(idle);
       if (!head) co_return;
       if (head->method != "POST" || head->target != "/dfaas/v1/exchange") {
-        co_await answer_json(&connection, 404, R"({"error":"only POST /dfaas/v1/exchange is here"})");
+        co_await answer_json(&connection, 404,
+                             R"({"error":"only POST /dfaas/v1/exchange is here"})");
         continue;
       }
       const auto from = NodeId::parse(head->headers.get("DFaaS-Node-ID"));
@@ -362,7 +370,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         co_await answer_json(&connection, 400, error_json(why));
         continue;
       }
-      const auto answer = self->step(ExchangeArrived{.from = *from, .message = std::move(*message)});
+      const auto answer =
+          self->step(ExchangeArrived{.from = *from, .message = std::move(*message)});
       const std::string text = answer ? exchange_to_json(*answer) : "{}";
       co_await answer_json(&connection, answer ? 200 : 503, text);
     } while (connection.reusable());
@@ -386,7 +395,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         const std::string text = chosen ? "{}" : error_json(chosen.error().message);
         co_await answer_json(&connection, chosen ? 200 : 400, text);
       } else {
-        co_await answer_json(&connection, 404, R"({"error":"here are GET /v1/peers, PUT /v1/strategy"})");
+        co_await answer_json(&connection, 404,
+                             R"({"error":"here are GET /v1/peers, PUT /v1/strategy"})");
       }
     } while (connection.reusable());
   }
@@ -404,10 +414,14 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       for (const FunctionOffer& offer : neighbour.functions) {
         functions.push_back({{"name", offer.function.full()}, {"slots", offer.slots}});
       }
-      nlohmann::json peer{{"id", neighbour.id.text()},   {"name", neighbour.name.text()},
-                          {"address", address},          {"organisation", neighbour.organisation},
-                          {"state", neighbour.state},    {"slot", neighbour.slot},
-                          {"rtt_ms", to_millis(neighbour.rtt)}, {"functions", functions}};
+      nlohmann::json peer{{"id", neighbour.id.text()},
+                          {"name", neighbour.name.text()},
+                          {"address", address},
+                          {"organisation", neighbour.organisation},
+                          {"state", neighbour.state},
+                          {"slot", neighbour.slot},
+                          {"rtt_ms", to_millis(neighbour.rtt)},
+                          {"functions", functions}};
       if (neighbour.last_message_age) {
         peer["last_message_ms"] = to_millis(*neighbour.last_message_age);
       }
@@ -416,15 +430,19 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     nlohmann::json unproved = nlohmann::json::array();
     for (const auto& candidate : candidates) {
       if (candidate->is_self || candidate->slot > 0) continue;
-      unproved.push_back({{"address", candidate->address.text()}, {"why", candidate->last_complaint}});
+      unproved.push_back(
+          {{"address", candidate->address.text()}, {"why", candidate->last_complaint}});
     }
-    return nlohmann::json{{"peers", peers}, {"unproved", unproved}, {"strategy", strategy},
+    return nlohmann::json{{"peers", peers},
+                          {"unproved", unproved},
+                          {"strategy", strategy},
                           {"malformed_messages", malformed},
                           {"dropped_messages", controller.dropped_events()}}
         .dump();
   }
 
-  static asio::awaitable<void> say_goodbye(std::shared_ptr<State> self, std::function<void()> done) {
+  static asio::awaitable<void> say_goodbye(std::shared_ptr<State> self,
+                                           std::function<void()> done) {
     self->step(DrainRequested{});
     std::ignore = co_await call_local(self->control(), "POST", "/v1/drain", "");
     // Neighbours have heard it once the exchanges are through; their answers end the wait.
@@ -441,7 +459,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
 Agent::Agent(std::shared_ptr<State> state) : state_(std::move(state)) {}
 Agent::~Agent() = default;
 
-Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor, AgentSettings settings) {
+Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
+                                            AgentSettings settings) {
   auto state = std::make_shared<State>(executor, std::move(settings));
   auto peer = listen_unix(executor, state->settings.directory.agent_peer_socket().string());
   if (!peer) return pass_on(std::move(peer));

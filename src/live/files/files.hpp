@@ -14,7 +14,8 @@
 namespace dfaas {
 
 /// Errors: not_found, unavailable or, over `bytes_max`, overloaded, naming the file.
-Result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max = 64U << 20U);
+Result<std::string> read_file(const std::filesystem::path& file,
+                              std::size_t bytes_max = 64U << 20U);
 
 /// Replaces the file in one step: written beside with `mode`, synced, renamed.
 Result<void> write_file(const std::filesystem::path& file, std::string_view text, mode_t mode);

@@ -100,7 +100,8 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
     co_await respond_json(connection, 200, status_json(*core));
   } else if (path == "/dfaas/v1/decisions") {
     constexpr std::size_t shown_max = 100;
-    co_await respond_json(connection, 200, decisions_json(core->decisions.find(call_id, shown_max)));
+    co_await respond_json(connection, 200,
+                          decisions_json(core->decisions.find(call_id, shown_max)));
   } else {
     co_await respond_text(connection, 404,
                           "here are /metrics, /healthz, /dfaas/v1/status, /dfaas/v1/decisions\n");

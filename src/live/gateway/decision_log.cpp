@@ -22,11 +22,10 @@ std::string decision_json(const DecisionRecord& record) {
   for (const DecisionStep& step : record.steps) {
     steps.push_back({{"where", step.where}, {"what", step.what}, {"ms", to_millis(step.took)}});
   }
-  return nlohmann::json{{"call_id", record.call_id}, {"function", record.function},
-                        {"origin", record.origin},   {"time", record.time},
-                        {"result", record.result},   {"reason", record.reason},
-                        {"status", record.status},   {"ms", to_millis(record.took)},
-                        {"steps", steps}}
+  return nlohmann::json{
+      {"call_id", record.call_id}, {"function", record.function},  {"origin", record.origin},
+      {"time", record.time},       {"result", record.result},      {"reason", record.reason},
+      {"status", record.status},   {"ms", to_millis(record.took)}, {"steps", steps}}
       .dump();
 }
 

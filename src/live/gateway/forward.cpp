@@ -11,8 +11,8 @@
 #include <tuple>
 #include <utility>
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <fmt/format.h>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
@@ -45,8 +45,8 @@ struct Try {
 
 RequestHead request_for(const GatewayCore& core, const CallPtr& call, const PeerPlan& peer,
                         bool together) {
-  RequestHead head{.method = call->head.method, .target = call->head.target,
-                   .headers = call->head.headers};
+  RequestHead head{
+      .method = call->head.method, .target = call->head.target, .headers = call->head.headers};
   head.headers.add("DFaaS-To", fmt::format("p{}", peer.slot));
   head.headers.add("DFaaS-Function",
                    call->function.full() + ";" + core.dispatcher.digest(call->function));
@@ -222,11 +222,15 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
   if (plan == nullptr || !plan->up) co_return ForwardEnd{};
   const bool together = call->body_complete && core->dispatcher.traits(call->function).retry_safe;
   RequestHead request = request_for(*core, call, *plan, together);
-  const auto limit = std::chrono::ceil<Millis>(core->dispatcher.attempt_time_limit(call->function, peer));
+  const auto limit =
+      std::chrono::ceil<Millis>(core->dispatcher.attempt_time_limit(call->function, peer));
 
   auto connection = co_await core->egress.take();
   if (!connection) co_return ForwardEnd{};
-  Try attempt{.core = core, .call = call, .peer = peer, .connection = std::move(*connection),
+  Try attempt{.core = core,
+              .call = call,
+              .peer = peer,
+              .connection = std::move(*connection),
               .together = together};
   call->abort = [&attempt] { attempt.connection.close(); };
   if (call->over()) {
@@ -243,7 +247,8 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
     judge_silence(&attempt);
     attempt.connection.close();
   } else if (const auto outcome = parse_outcome(head->headers.get("DFaaS-Outcome"))) {
-    attempt.end = {.kind = ForwardEnd::Kind::not_started, .outcome = *outcome, .room = room_of(*head)};
+    attempt.end = {
+        .kind = ForwardEnd::Kind::not_started, .outcome = *outcome, .room = room_of(*head)};
     if (together) {
       // Read the refusal's short text, so that the connection can be used again.
       std::array<char, 1024> piece{};

@@ -5,9 +5,9 @@
 #include <tuple>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
 
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
@@ -77,11 +77,16 @@ Refusal refusal_of(Outcome reason) {
   switch (reason) {
     case Outcome::busy:
       return {503, "every slot is taken, here and at the neighbours that were asked\n"};
-    case Outcome::limit: return {429, "over the share that this node grants\n"};
-    case Outcome::draining: return {503, "this node is about to stop\n"};
-    case Outcome::unknown: return {404, "no such function on this node or its neighbours\n"};
-    case Outcome::late: return {504, "the deadline would pass first\n"};
-    case Outcome::unreachable: return {502, "the neighbour that had the call was lost\n"};
+    case Outcome::limit:
+      return {429, "over the share that this node grants\n"};
+    case Outcome::draining:
+      return {503, "this node is about to stop\n"};
+    case Outcome::unknown:
+      return {404, "no such function on this node or its neighbours\n"};
+    case Outcome::late:
+      return {504, "the deadline would pass first\n"};
+    case Outcome::unreachable:
+      return {502, "the neighbour that had the call was lost\n"};
   }
   return {503, "refused\n"};
 }
@@ -98,8 +103,7 @@ asio::awaitable<CallEnd> refuse(GatewayCore* core, CallPtr call, Outcome reason)
     if (call->explain) head.headers.add("DFaaS-Decision", steps_text(call->steps));
   } else {
     head.headers.add("DFaaS-Outcome", std::string(to_text(reason)));
-    head.headers.add("DFaaS-Room",
-                     std::to_string(core->dispatcher.room(call->function, now())));
+    head.headers.add("DFaaS-Room", std::to_string(core->dispatcher.room(call->function, now())));
   }
   call->answer_begun = true;
   std::ignore = co_await call->connection->respond(std::move(head), std::string(refusal.text));
@@ -115,9 +119,8 @@ asio::awaitable<CallEnd> give_up(GatewayCore* core, CallPtr call) {
   core->pump();
   if (call->gone) {
     constexpr int client_closed_request = 499;
-    co_return CallEnd{.end = GatewayMetrics::End::failed,
-                      .by = "user_left",
-                      .status = client_closed_request};
+    co_return CallEnd{
+        .end = GatewayMetrics::End::failed, .by = "user_left", .status = client_closed_request};
   }
   if (call->answer_begun) {
     call->connection->close();
@@ -156,7 +159,8 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
         core->pump();
         co_return end;
       }
-      case Decision::Kind::try_peer: break;
+      case Decision::Kind::try_peer:
+        break;
     }
     const Instant since = now();
     const NodeId peer = decision.peer;
@@ -278,7 +282,8 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
   core->metrics.in_flight(call->label, 1);
   core->calls.emplace(call->id, call);
 
-  Micros left = core->dispatcher.traits(call->function).timeout.value_or(core->settings.exec_timeout);
+  Micros left =
+      core->dispatcher.traits(call->function).timeout.value_or(core->settings.exec_timeout);
   if (terms.time_left) left = std::min(left, *terms.time_left);
   call->deadline = call->arrived + left;
   arm_deadline(call, left);

@@ -10,11 +10,11 @@
 #include <tuple>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
@@ -45,8 +45,7 @@ Instant now() {
 
 std::string rfc3339_now() {
   const auto at = std::chrono::system_clock::now();
-  const auto millis =
-      std::chrono::duration_cast<Millis>(at.time_since_epoch()).count() % 1000;
+  const auto millis = std::chrono::duration_cast<Millis>(at.time_since_epoch()).count() % 1000;
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
                      fmt::gmtime(std::chrono::system_clock::to_time_t(at)), millis);
 }
@@ -106,7 +105,8 @@ asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connectio
 bool is_authorized(const RequestHead& head, const std::string& user, const std::string& password) {
   constexpr std::string_view scheme = "Basic ";
   std::string_view value = head.headers.get("Authorization");
-  if (value.size() < scheme.size() || !equal_ignoring_case(value.substr(0, scheme.size()), scheme)) {
+  if (value.size() < scheme.size() ||
+      !equal_ignoring_case(value.substr(0, scheme.size()), scheme)) {
     return false;
   }
   value.remove_prefix(scheme.size());
@@ -205,7 +205,8 @@ struct Gateway::State {
 
 namespace {
 
-asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection, RequestHead head) {
+asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection,
+                                 RequestHead head) {
   Route route = parse_route(head.target);
   if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
     co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
@@ -214,7 +215,8 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
   }
 }
 
-asio::awaitable<void> serve_peer(GatewayCore* core, ServerConnection* connection, RequestHead head) {
+asio::awaitable<void> serve_peer(GatewayCore* core, ServerConnection* connection,
+                                 RequestHead head) {
   Route route = parse_route(head.target);
   auto from = NodeId::parse(head.headers.get("DFaaS-Node-ID"));
   auto* call = std::get_if<FunctionCallRoute>(&route);
@@ -235,10 +237,18 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
     auto head = co_await connection.read_head(core->settings.head_timeout);
     if (!head) co_return;
     switch (port) {
-      case Gateway::Port::user: co_await serve_user(core, &connection, std::move(*head)); break;
-      case Gateway::Port::peer: co_await serve_peer(core, &connection, std::move(*head)); break;
-      case Gateway::Port::admin: co_await serve_admin(core, &connection, std::move(*head)); break;
-      case Gateway::Port::control: co_await serve_control(core, &connection, std::move(*head)); break;
+      case Gateway::Port::user:
+        co_await serve_user(core, &connection, std::move(*head));
+        break;
+      case Gateway::Port::peer:
+        co_await serve_peer(core, &connection, std::move(*head));
+        break;
+      case Gateway::Port::admin:
+        co_await serve_admin(core, &connection, std::move(*head));
+        break;
+      case Gateway::Port::control:
+        co_await serve_control(core, &connection, std::move(*head));
+        break;
     }
     if (!connection.reusable()) co_return;
   }
@@ -257,8 +267,8 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   if (!stored) return tl::unexpected(std::move(stored).error().within("function database"));
   auto runner = ProcessRunner::start(executor, settings.binary);
   if (!runner) return tl::unexpected(std::move(runner).error().within("keeper"));
-  auto state = std::make_unique<State>(executor, std::move(settings), std::move(*store),
-                                       std::move(*runner));
+  auto state =
+      std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*runner));
   for (StoredFunction& function : *stored) {
     const std::string name = function.deployment.function.full();
     auto prepared = prepare(state->core, std::move(function.deployment), function.created_at);
@@ -297,7 +307,8 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   struct Poll {
     static void check(State* gateway, std::shared_ptr<asio::steady_timer> timer,
                       std::function<void()> finished) {
-      if (gateway->core.calls.empty() || gateway->patience_timer.expiry() <= asio::steady_timer::clock_type::now()) {
+      if (gateway->core.calls.empty() ||
+          gateway->patience_timer.expiry() <= asio::steady_timer::clock_type::now()) {
         gateway->patience_timer.cancel();
         finished();
         return;

@@ -35,14 +35,14 @@ struct Call {
   RequestId id = 0;
   std::string call_id;
   FunctionName function;
-  std::string path;   ///< Behind the function's name.
+  std::string path;  ///< Behind the function's name.
   std::string query;
   std::string label;  ///< For metrics: "name.namespace", or "unknown".
   RequestHead head;
   ServerConnection* connection = nullptr;
   Instant arrived;
   Instant deadline;
-  NodeId from;           ///< The neighbour that sent it; empty for users.
+  NodeId from;  ///< The neighbour that sent it; empty for users.
   std::string from_name;
   bool explain = false;
   std::vector<DecisionStep> steps;
@@ -102,8 +102,8 @@ class EgressPool {
 };
 
 struct GatewayCore {
-  GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_, FunctionStore store_,
-              std::unique_ptr<ProcessRunner> runner_);
+  GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
+              FunctionStore store_, std::unique_ptr<ProcessRunner> runner_);
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
@@ -133,7 +133,8 @@ std::string make_call_id();
 
 /// Serves one function call to its end, and records it. `head` is the request's.
 boost::asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
-                                                 RequestHead head, FunctionCallRoute route, NodeId from);
+                                                 RequestHead head, FunctionCallRoute route,
+                                                 NodeId from);
 
 /// Runs the function here; the slot is taken.
 boost::asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call);
@@ -172,8 +173,10 @@ void add_server_headers(Headers& headers, const NodeId& id, const std::string& n
 boost::asio::awaitable<void> respond_health(const GatewayCore* core, ServerConnection* connection);
 
 /// A short plain-text answer.
-boost::asio::awaitable<void> respond_text(ServerConnection* connection, int status, std::string text);
-boost::asio::awaitable<void> respond_json(ServerConnection* connection, int status, std::string text);
+boost::asio::awaitable<void> respond_text(ServerConnection* connection, int status,
+                                          std::string text);
+boost::asio::awaitable<void> respond_json(ServerConnection* connection, int status,
+                                          std::string text);
 
 /// The whole body as text; overloaded when it is over `bytes_max`.
 boost::asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connection,

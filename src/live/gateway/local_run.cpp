@@ -8,11 +8,11 @@
 #include <tuple>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <fmt/format.h>
 
 #include "core/base/text.hpp"
 #include "core/openfaas/classic_environment.hpp"
@@ -105,8 +105,7 @@ void add_common_headers(const Run& run, ResponseHead& head) {
   add_server_headers(head.headers, run.core->settings.self, run.core->settings.name.text());
   head.headers.add("X-Call-Id", call.call_id);
   if (!call.from.empty()) {
-    head.headers.add("DFaaS-Room",
-                     std::to_string(run.core->dispatcher.room(call.function, now())));
+    head.headers.add("DFaaS-Room", std::to_string(run.core->dispatcher.room(call.function, now())));
   } else if (call.explain) {
     auto steps = call.steps;
     steps.push_back({"here", "served", now() - call.arrived});
@@ -168,8 +167,8 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
       held = {};
     }
     if (delivered) {
-      delivered =
-          (co_await connection.write_body(std::span(piece).first(bytes), time_left(call))).has_value();
+      delivered = (co_await connection.write_body(std::span(piece).first(bytes), time_left(call)))
+                      .has_value();
     }
     if (!delivered) {  // The reader is gone: the work has no purpose left.
       call->gone = true;
@@ -287,16 +286,20 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
   }
   const Micros took = now() - since;
   if (status == 499 || !delivered) {
-    co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "user_left", .status = 499,
+    co_return CallEnd{.end = GatewayMetrics::End::failed,
+                      .by = "user_left",
+                      .status = 499,
                       .service_time = std::nullopt};
   }
   if (status == 504) {
-    co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "late", .status = 504,
-                      .service_time = took};
+    co_return CallEnd{
+        .end = GatewayMetrics::End::failed, .by = "late", .status = 504, .service_time = took};
   }
   // A function's own failure is its answer: it was served, with status 500.
-  co_return CallEnd{
-      .end = GatewayMetrics::End::served_here, .by = "here", .status = status, .service_time = took};
+  co_return CallEnd{.end = GatewayMetrics::End::served_here,
+                    .by = "here",
+                    .status = status,
+                    .service_time = took};
 }
 
 }  // namespace dfaas

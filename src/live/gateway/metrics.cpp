@@ -27,10 +27,14 @@ const Histogram::BucketBoundaries duration_buckets{0.005, 0.01, 0.025, 0.05, 0.1
 
 std::string_view end_text(GatewayMetrics::End end) {
   switch (end) {
-    case GatewayMetrics::End::served_here: return "served_here";
-    case GatewayMetrics::End::served_by_peer: return "served_by_peer";
-    case GatewayMetrics::End::refused: return "refused";
-    case GatewayMetrics::End::failed: return "failed";
+    case GatewayMetrics::End::served_here:
+      return "served_here";
+    case GatewayMetrics::End::served_by_peer:
+      return "served_by_peer";
+    case GatewayMetrics::End::refused:
+      return "refused";
+    case GatewayMetrics::End::failed:
+      return "failed";
   }
   return "failed";
 }
@@ -61,17 +65,19 @@ struct GatewayMetrics::State {
                                  .Register(registry);
   Family<Counter>& ended = BuildCounter()
                                .Name("dfaas_gateway_ended_total")
-                               .Help("How calls of this node's users ended: by function, result "
-                                     "and server or reason")
+                               .Help(
+                                   "How calls of this node's users ended: by function, result "
+                                   "and server or reason")
                                .Register(registry);
   Family<Counter>& forwards = BuildCounter()
                                   .Name("dfaas_gateway_forwards_total")
                                   .Help("Tries at neighbours by function, neighbour and outcome")
                                   .Register(registry);
-  Family<Counter>& guests = BuildCounter()
-                                .Name("dfaas_gateway_guests_total")
-                                .Help("Calls that neighbours sent, by function, neighbour and outcome")
-                                .Register(registry);
+  Family<Counter>& guests =
+      BuildCounter()
+          .Name("dfaas_gateway_guests_total")
+          .Help("Calls that neighbours sent, by function, neighbour and outcome")
+          .Register(registry);
   Family<Gauge>& slots = BuildGauge()
                              .Name("dfaas_gateway_slots")
                              .Help("Calls of a function that may run at once on this node")
@@ -119,8 +125,8 @@ void GatewayMetrics::ended(const std::string& function, End end, const std::stri
   by_end->Increment();
   Counter*& by_code = counters.by_code[status];
   if (by_code == nullptr) {
-    by_code = &state_->invocation.Add(
-        {{"function_name", function}, {"code", std::to_string(status)}});
+    by_code =
+        &state_->invocation.Add({{"function_name", function}, {"code", std::to_string(status)}});
   }
   by_code->Increment();
   counters.seconds->Observe(to_seconds(took));

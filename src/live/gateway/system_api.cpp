@@ -18,13 +18,19 @@ namespace asio = boost::asio;
 
 int status_of(const Error& error) {
   switch (error.code) {
-    case ErrorCode::invalid_input: return 400;
-    case ErrorCode::not_found: return 404;
-    case ErrorCode::denied: return 403;
-    case ErrorCode::conflict: return 409;
-    case ErrorCode::overloaded: return 413;
+    case ErrorCode::invalid_input:
+      return 400;
+    case ErrorCode::not_found:
+      return 404;
+    case ErrorCode::denied:
+      return 403;
+    case ErrorCode::conflict:
+      return 409;
+    case ErrorCode::overloaded:
+      return 413;
     case ErrorCode::unavailable:
-    case ErrorCode::timed_out: return 500;
+    case ErrorCode::timed_out:
+      return 500;
   }
   return 500;
 }
@@ -76,7 +82,8 @@ asio::awaitable<void> deploy(GatewayCore* core, ServerConnection* connection, st
     co_return;
   }
   log_event(LogLevel::info, "function_deployed",
-            {{"function", name.full()}, {"slots", std::to_string(prepared->slots)},
+            {{"function", name.full()},
+             {"slots", std::to_string(prepared->slots)},
              {"digest", prepared->digest}});
   core->put(std::move(*prepared));
   co_await respond_text(connection, 202, "");
@@ -143,8 +150,8 @@ asio::awaitable<void> ask_for_credentials(ServerConnection* connection) {
 
 }  // namespace
 
-asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection, RequestHead head,
-                                   Route route) {
+asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection,
+                                   RequestHead head, Route route) {
   if (const auto* refused = std::get_if<RefusedRoute>(&route)) {
     co_await respond_text(connection, refused->status, refused->sentence + "\n");
     co_return;
@@ -157,7 +164,8 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
                          std::holds_alternative<SystemFunctionRoute>(route) ||
                          std::holds_alternative<SystemInfoRoute>(route);
   if (!is_system) {
-    co_await respond_text(connection, 404, "no such path: see /function/NAME and /system/functions\n");
+    co_await respond_text(connection, 404,
+                          "no such path: see /function/NAME and /system/functions\n");
     co_return;
   }
   if (!is_authorized(head, core->settings.system_user, core->settings.system_password)) {

@@ -5,13 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <fmt/format.h>
 
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
@@ -34,7 +34,8 @@ asio::awaitable<Result<std::string>> talk(asio::any_io_executor executor, std::s
                    fmt::format("HAProxy at {}: {}", path, connect_error.message()));
   }
   line += '\n';
-  const auto [write_error, written] = co_await asio::async_write(socket, asio::buffer(line), as_result);
+  const auto [write_error, written] =
+      co_await asio::async_write(socket, asio::buffer(line), as_result);
   if (write_error) {
     co_return fail(ErrorCode::unavailable,
                    fmt::format("HAProxy at {}: {}", path, write_error.message()));

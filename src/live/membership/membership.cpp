@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -12,7 +13,6 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
 
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
@@ -45,17 +45,18 @@ asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertifica
   ssl::context context(ssl::context::tls_client);
   context.set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1, error);
   context.use_certificate_chain_file(own.certificate_and_key.string(), error);
-  if (!error) context.use_private_key_file(own.certificate_and_key.string(), ssl::context::pem, error);
+  if (!error)
+    context.use_private_key_file(own.certificate_and_key.string(), ssl::context::pem, error);
   if (!error) context.load_verify_file(own.authorities.string(), error);
   if (!error) context.set_verify_mode(ssl::verify_peer, error);
   if (error) {
-    co_return fail(ErrorCode::unavailable,
-                   fmt::format("own certificate {}: {}", own.certificate_and_key.string(),
-                               error.message()));
+    co_return fail(
+        ErrorCode::unavailable,
+        fmt::format("own certificate {}: {}", own.certificate_and_key.string(), error.message()));
   }
   asio::ip::tcp::resolver resolver(executor);
-  const auto [resolve_error, found] = co_await resolver.async_resolve(
-      candidate.host, std::to_string(candidate.port), as_result);
+  const auto [resolve_error, found] =
+      co_await resolver.async_resolve(candidate.host, std::to_string(candidate.port), as_result);
   if (resolve_error) {
     co_return fail(ErrorCode::unavailable, "resolving its name: " + resolve_error.message());
   }
@@ -63,7 +64,8 @@ asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertifica
   const auto [connect_error, endpoint] =
       co_await asio::async_connect(stream.next_layer(), found, as_result);
   if (connect_error) co_return fail(ErrorCode::unavailable, connect_error.message());
-  const auto [handshake_error] = co_await stream.async_handshake(ssl::stream_base::client, as_result);
+  const auto [handshake_error] =
+      co_await stream.async_handshake(ssl::stream_base::client, as_result);
   if (handshake_error) co_return fail(ErrorCode::denied, "TLS: " + handshake_error.message());
   auto certificate = shown_certificate(stream);
   if (!certificate) co_return pass_on(std::move(certificate));
@@ -107,7 +109,8 @@ std::vector<CandidateChange> StaticMembership::poll() {
   seen_text_ = current;
   CandidateList list = parse_candidates(current);
   for (const std::string& complaint : list.complaints) {
-    log_event(LogLevel::warn, "peers_file_line_skipped", {{"file", file_.string()}, {"why", complaint}});
+    log_event(LogLevel::warn, "peers_file_line_skipped",
+              {{"file", file_.string()}, {"why", complaint}});
   }
   std::vector<CandidateChange> changes;
   for (const Endpoint& address : list.addresses) {

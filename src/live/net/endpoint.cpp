@@ -20,8 +20,9 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
   }
   const std::size_t colon = text.rfind(':');
   const auto wrong = [text] {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("address {} is not HOST:PORT, [IPV6]:PORT or unix:PATH", in_quotes(text)));
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("address {} is not HOST:PORT, [IPV6]:PORT or unix:PATH", in_quotes(text)));
   };
   if (colon == std::string_view::npos) return wrong();
   std::string_view host = text.substr(0, colon);

@@ -2,12 +2,10 @@
 /// @file
 /// HTTP/1.1 over unix sockets and TCP as coroutines: streaming, nothing buffered whole.
 ///
-/// Use        A server reads a head, then the body piece by piece, and answers the same way; a
-/// client the
-///            other way round. Only the two sources behind this header know Boost.Beast.
-/// Guarantees Strict parsing: Content-Length together with Transfer-Encoding, two lengths, bare
-/// line feeds,
-///            a blank before the colon and a missing Host are errors. Every wait has a deadline.
+/// Use        A server reads a head, then the body piece by piece, and answers the same way; a client
+///            the other way round. Only the two sources behind this header know Boost.Beast.
+/// Guarantees Strict parsing: Content-Length together with Transfer-Encoding, two lengths, bare line
+///            feeds, a blank before the colon and a missing Host are errors. Every wait has a deadline.
 /// Errors     As values. The server writes the fitting 4xx before it reports a malformed head.
 /// Limits     Heads of 64 KiB; bodies are limited by the caller, who counts.
 #pragma once

@@ -14,9 +14,9 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <fmt/format.h>
 
 #include "core/base/assert.hpp"
 #include "live/telemetry/log.hpp"
@@ -87,14 +87,15 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
     ::posix_spawnattr_setsigdefault(&attributes, &all);
     // Own group: Ctrl-C of a terminal reaches the supervisor alone, which stops them in order.
     ::posix_spawnattr_setpgroup(&attributes, 0);
-    ::posix_spawnattr_setflags(&attributes,
-                               static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                  POSIX_SPAWN_SETPGROUP));
+    ::posix_spawnattr_setflags(
+        &attributes,
+        static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP));
     std::vector<std::string> texts;
     for (char** variable = environ; *variable != nullptr; ++variable) {
       const std::string text(*variable);
       const std::string name = text.substr(0, text.find('='));
-      if (!program.environment.contains(name) && !name.starts_with("LISTEN_")) texts.push_back(text);
+      if (!program.environment.contains(name) && !name.starts_with("LISTEN_"))
+        texts.push_back(text);
     }
     for (const auto& [name, value] : program.environment) texts.push_back(name + "=" + value);
     texts.push_back(fmt::format("DFAAS_DEATH_FD={}", death_descriptor));
@@ -105,8 +106,8 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
     for (std::string& text : texts) environment.push_back(text.data());
     arguments.push_back(nullptr);
     environment.push_back(nullptr);
-    const int error = ::posix_spawn(&child.pid, arguments[0], &actions, &attributes, arguments.data(),
-                                    environment.data());
+    const int error = ::posix_spawn(&child.pid, arguments[0], &actions, &attributes,
+                                    arguments.data(), environment.data());
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
@@ -151,15 +152,15 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
     const Millis pause = alive > healthy_after ? Millis{0} : child.pause;
     child.pause = std::clamp(2 * pause, pause_min, pause_max);
     child.timer->expires_after(pause);
-    child.timer->async_wait([weak = weak_from_this(), place = &child](
-                                const boost::system::error_code& error) {
-      const auto self = weak.lock();
-      if (error || !self || self->stopping) return;
-      if (auto started = self->spawn(*place); !started) {
-        log_event(LogLevel::error, "program_not_started", {{"why", started.error().message}});
-        self->restart(*place);
-      }
-    });
+    child.timer->async_wait(
+        [weak = weak_from_this(), place = &child](const boost::system::error_code& error) {
+          const auto self = weak.lock();
+          if (error || !self || self->stopping) return;
+          if (auto started = self->spawn(*place); !started) {
+            log_event(LogLevel::error, "program_not_started", {{"why", started.error().message}});
+            self->restart(*place);
+          }
+        });
   }
 
   void start_next(std::size_t at, Millis patience, std::function<void(Result<void>)> done) {
@@ -172,15 +173,16 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   void await_ready(std::size_t at, SteadyClock::time_point until, Millis patience,
                    std::function<void(Result<void>)> done) {
     const SupervisedProgram& program = children[at].program;
-    if (!program.is_ready || program.is_ready()) return start_next(at + 1, patience, std::move(done));
+    if (!program.is_ready || program.is_ready())
+      return start_next(at + 1, patience, std::move(done));
     if (SteadyClock::now() > until) {
       return done(fail(ErrorCode::timed_out,
                        fmt::format("{} was not ready after {} ms; see its log lines above",
                                    program.name, patience.count())));
     }
     timer.expires_after(ready_poll);
-    timer.async_wait([self = shared_from_this(), at, until, patience, done = std::move(done)](
-                         const boost::system::error_code& error) mutable {
+    timer.async_wait([self = shared_from_this(), at, until, patience,
+                      done = std::move(done)](const boost::system::error_code& error) mutable {
       if (error) return done(fail(ErrorCode::unavailable, "stopped while starting"));
       self->await_ready(at, until, patience, std::move(done));
     });
@@ -199,14 +201,15 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
     }
     ::kill(last->pid, last->program.stop_signal);
     timer.expires_after(last->program.stop_patience);
-    timer.async_wait([weak = weak_from_this(), pid = last->pid, name = last->program.name](
-                         const boost::system::error_code& error) {
+    timer.async_wait([weak = weak_from_this(), pid = last->pid,
+                      name = last->program.name](const boost::system::error_code& error) {
       const auto self = weak.lock();
       if (error || !self) return;
-      const bool still_runs =
-          std::ranges::any_of(self->children, [pid](const Child& child) { return child.pid == pid; });
+      const bool still_runs = std::ranges::any_of(
+          self->children, [pid](const Child& child) { return child.pid == pid; });
       if (!still_runs) return;
-      log_event(LogLevel::warn, "program_killed", {{"name", name}, {"why", "it did not stop in time"}});
+      log_event(LogLevel::warn, "program_killed",
+                {{"name", name}, {"why", "it did not stop in time"}});
       ::kill(pid, SIGKILL);
     });
   }

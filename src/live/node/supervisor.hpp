@@ -23,9 +23,10 @@ namespace dfaas {
 /// A program to keep alive.
 struct SupervisedProgram {
   std::string name;
-  std::vector<std::string> command;  ///< The first is an absolute path.
+  std::vector<std::string> command;                ///< The first is an absolute path.
   std::map<std::string, std::string> environment;  ///< On top of the supervisor's own.
-  std::map<int, int> descriptors;  ///< Descriptor in the child -> ours. 9 is taken by the death pipe.
+  std::map<int, int>
+      descriptors;  ///< Descriptor in the child -> ours. 9 is taken by the death pipe.
   int stop_signal = 15;
   Millis stop_patience{5'000};  ///< Then SIGKILL.
   /// Polled after the start; the next program starts when it returns true. Null: at once.

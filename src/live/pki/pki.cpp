@@ -137,7 +137,8 @@ X509Pointer make_certificate(EVP_PKEY* key, std::string_view name, int days) {
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   // NOLINTNEXTLINE: OpenSSL's texts are unsigned.
   const auto* bytes = reinterpret_cast<const unsigned char*>(name.data());
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, bytes, static_cast<int>(name.size()), -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, bytes, static_cast<int>(name.size()), -1,
+                             0);
   return certificate;
 }
 
@@ -150,7 +151,8 @@ Result<void> create_authority(const std::filesystem::path& directory, std::strin
                 fmt::format("organisation {} is not 1 to 63 characters of a-z, 0-9 and '-'",
                             in_quotes(organisation)));
   }
-  if (days < 1 || days > 36500) return fail(ErrorCode::invalid_input, std::string(default_days_hint));
+  if (days < 1 || days > 36500)
+    return fail(ErrorCode::invalid_input, std::string(default_days_hint));
   const Key key(EVP_EC_gen("P-256"));
   X509Pointer certificate = make_certificate(key.get(), organisation, days);
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(certificate.get()));
@@ -172,7 +174,8 @@ Result<void> create_authority(const std::filesystem::path& directory, std::strin
 
 Result<NodeId> create_node_certificate(const std::filesystem::path& node_directory,
                                        const std::filesystem::path& authority_directory, int days) {
-  if (days < 1 || days > 36500) return fail(ErrorCode::invalid_input, std::string(default_days_hint));
+  if (days < 1 || days > 36500)
+    return fail(ErrorCode::invalid_input, std::string(default_days_hint));
   const auto authority_text = read_file(authority_directory / "ca.crt");
   if (!authority_text) return fail(authority_text.error().code, authority_text.error().message);
   const auto authority_key_text = read_file(authority_directory / "ca.key");
@@ -194,9 +197,12 @@ Result<NodeId> create_node_certificate(const std::filesystem::path& node_directo
   X509Pointer certificate = make_certificate(key.get(), id.text(), days);
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(authority->get()));
   const bool extended =
-      add_extension(certificate.get(), authority->get(), NID_basic_constraints, "critical,CA:FALSE") &&
-      add_extension(certificate.get(), authority->get(), NID_key_usage, "critical,digitalSignature") &&
-      add_extension(certificate.get(), authority->get(), NID_ext_key_usage, "serverAuth,clientAuth") &&
+      add_extension(certificate.get(), authority->get(), NID_basic_constraints,
+                    "critical,CA:FALSE") &&
+      add_extension(certificate.get(), authority->get(), NID_key_usage,
+                    "critical,digitalSignature") &&
+      add_extension(certificate.get(), authority->get(), NID_ext_key_usage,
+                    "serverAuth,clientAuth") &&
       add_extension(certificate.get(), authority->get(), NID_subject_alt_name, "DNS:" + id.text());
   if (!extended || X509_sign(certificate.get(), authority_key->get(), EVP_sha256()) == 0) {
     return openssl_failure("signing the node's certificate");
@@ -205,7 +211,8 @@ Result<NodeId> create_node_certificate(const std::filesystem::path& node_directo
   const std::string pem = certificate_pem(certificate.get());
   const std::string key_text = key_pem(key.get());
   if (auto made = make_directory(pki, 0700); !made) return pass_on(std::move(made));
-  if (auto done = create_file(pki / "node.key", key_text, 0600); !done) return pass_on(std::move(done));
+  if (auto done = create_file(pki / "node.key", key_text, 0600); !done)
+    return pass_on(std::move(done));
   if (auto done = write_file(pki / "node.crt", pem, 0644); !done) return pass_on(std::move(done));
   if (auto done = write_file(pki / "node.pem", pem + key_text, 0600); !done) {
     return pass_on(std::move(done));

@@ -20,13 +20,13 @@
 namespace dfaas {
 
 struct Certificate {
-  NodeId id;                 ///< Derived from the key; empty for an authority.
+  NodeId id;  ///< Derived from the key; empty for an authority.
   std::string common_name;
   std::string organisation;  ///< CN of the issuer.
   std::string fingerprint;   ///< SHA-256 of the DER form, upper-case hexadecimal.
   std::string not_before;    ///< ISO 8601, UTC.
   std::string not_after;
-  bool expired = false;      ///< Now outside its validity.
+  bool expired = false;  ///< Now outside its validity.
 };
 
 /// `<dir>/ca.crt` and `<dir>/ca.key` (0600). Errors: conflict when one exists.

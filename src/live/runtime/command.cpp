@@ -76,15 +76,17 @@ Result<std::vector<std::string>> split_command(std::string_view text) {
 Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deployment) {
   constexpr std::string_view scheme = "host:";
   if (!deployment.image.starts_with(scheme)) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("function {}: image {} is not \"host:\" or \"host:PROGRAM\", the programs "
-                            "of this node; container images are not run yet",
-                            deployment.function.full(), in_quotes(deployment.image)));
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("function {}: image {} is not \"host:\" or \"host:PROGRAM\", the programs "
+                    "of this node; container images are not run yet",
+                    deployment.function.full(), in_quotes(deployment.image)));
   }
   const std::string program = deployment.image.substr(scheme.size());
   auto words = split_command(deployment.process);
   if (!words) {
-    return tl::unexpected(std::move(words).error().within("function " + deployment.function.full()));
+    return tl::unexpected(
+        std::move(words).error().within("function " + deployment.function.full()));
   }
   if (words->empty() && !program.empty()) words->push_back(program);
   if (words->empty()) {

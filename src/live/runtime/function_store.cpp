@@ -75,8 +75,8 @@ Result<FunctionStore> FunctionStore::open(const std::filesystem::path& file) {
   state->file = file.string();
   sqlite3* database = nullptr;
   const mode_t before = ::umask(0077);
-  const int opened = sqlite3_open_v2(file.c_str(), &database,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const int opened =
+      sqlite3_open_v2(file.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   ::umask(before);
   state->database.reset(database);
   if (opened != SQLITE_OK) return state->failed();

@@ -96,7 +96,8 @@ class Keeper {
     if (size == 0) return false;
     if (size < 0) return errno == EAGAIN || errno == EINTR;
     Descriptors descriptors;
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(&message, part)) {
       if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
       descriptors.count = static_cast<int>((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
       std::memcpy(descriptors.values.data(), CMSG_DATA(part),
@@ -104,7 +105,8 @@ class Keeper {
     }
     KeeperHead head;
     std::vector<const char*> texts;
-    if (!parse_keeper_packet(buffer.data(), static_cast<std::size_t>(size), head, texts)) return true;
+    if (!parse_keeper_packet(buffer.data(), static_cast<std::size_t>(size), head, texts))
+      return true;
     if (head.verb == KeeperVerb::kill) {
       for (const auto& [pid, child] : children_) {
         if (child.id == head.id) ::kill(-pid, head.number);
@@ -125,7 +127,8 @@ class Keeper {
     std::vector<char*> environment;
     for (std::size_t at = 1; at < texts.size(); ++at) {
       auto& list = at <= head.arguments ? arguments : environment;
-      list.push_back(const_cast<char*>(texts[at]));  // NOLINT: what execve() wants; it does not write.
+      list.push_back(
+          const_cast<char*>(texts[at]));  // NOLINT: what execve() wants; it does not write.
     }
     arguments.push_back(nullptr);
     environment.push_back(nullptr);
@@ -134,8 +137,8 @@ class Keeper {
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawnattr_init(&attributes);
     for (int target = 0; target < 3; ++target) {
-      ::posix_spawn_file_actions_adddup2(&actions, descriptors.values.at(static_cast<std::size_t>(target)),
-                                         target);
+      ::posix_spawn_file_actions_adddup2(
+          &actions, descriptors.values.at(static_cast<std::size_t>(target)), target);
     }
     ::posix_spawn_file_actions_addchdir_np(&actions, texts[0]);
     ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
@@ -145,8 +148,9 @@ class Keeper {
     sigfillset(&all);
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setsigdefault(&attributes, &all);
-    ::posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                                POSIX_SPAWN_SETSIGDEF));
+    ::posix_spawnattr_setflags(
+        &attributes,
+        static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
     const std::int64_t started = monotonic_us();
     pid_t pid = 0;
     const int error = ::posix_spawn(&pid, arguments[0], &actions, &attributes, arguments.data(),

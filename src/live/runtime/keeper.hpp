@@ -31,9 +31,9 @@ enum class KeeperVerb : std::uint8_t { spawn, kill, spawned, failed, exited };
 struct KeeperHead {
   KeeperVerb verb = KeeperVerb::spawn;
   std::uint64_t id = 0;
-  std::int32_t number = 0;    ///< Signal, pid, errno or exit status.
-  std::int64_t wall_us = 0;   ///< With exited.
-  std::int64_t cpu_us = 0;    ///< With exited.
+  std::int32_t number = 0;        ///< Signal, pid, errno or exit status.
+  std::int64_t wall_us = 0;       ///< With exited.
+  std::int64_t cpu_us = 0;        ///< With exited.
   std::uint32_t arguments = 0;    ///< With spawn: how many texts follow as arguments,
   std::uint32_t environment = 0;  ///< then as environment; before them the directory.
 };

@@ -16,11 +16,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
 
 #include "core/base/assert.hpp"
 #include "live/runtime/keeper.hpp"
@@ -80,7 +80,11 @@ std::optional<Pipe> make_pipe() {
 struct RunningProcess::State {
   State(asio::any_io_executor executor, std::weak_ptr<ProcessRunner::State> runner_,
         std::uint64_t id_)
-      : runner(std::move(runner_)), id(id_), input(executor), output(executor), errors(executor),
+      : runner(std::move(runner_)),
+        id(id_),
+        input(executor),
+        output(executor),
+        errors(executor),
         changed(executor) {}
 
   std::weak_ptr<ProcessRunner::State> runner;
@@ -220,7 +224,8 @@ struct ProcessRunner::State : std::enable_shared_from_this<ProcessRunner::State>
 
   /// Errno, or 0.
   int send(const std::string& packet, const std::array<int, 3>* descriptors) {
-    iovec vector{const_cast<char*>(packet.data()), packet.size()};  // NOLINT: sendmsg() does not write.
+    iovec vector{const_cast<char*>(packet.data()),
+                 packet.size()};  // NOLINT: sendmsg() does not write.
     std::array<char, CMSG_SPACE(sizeof(int) * 3)> control{};
     msghdr message{};
     message.msg_iov = &vector;
@@ -330,9 +335,9 @@ asio::awaitable<Result<RunningProcess>> ProcessRunner::spawn(ProcessCommand comm
   if (process->start_error) {
     state->processes.erase(process->id);
     const bool is_missing = *process->start_error == ENOENT || *process->start_error == EACCES;
-    co_return fail(is_missing ? ErrorCode::not_found : ErrorCode::unavailable,
-                   fmt::format("{} could not be started: {}", program,
-                               reason(*process->start_error)));
+    co_return fail(
+        is_missing ? ErrorCode::not_found : ErrorCode::unavailable,
+        fmt::format("{} could not be started: {}", program, reason(*process->start_error)));
   }
   co_return RunningProcess(std::move(process));
 }

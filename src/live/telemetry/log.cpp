@@ -7,9 +7,9 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
 
@@ -24,8 +24,8 @@ struct Sink {
   std::shared_ptr<spdlog::logger> logger = make();
 
   static std::shared_ptr<spdlog::logger> make() {
-    auto made = std::make_shared<spdlog::logger>(
-        "dfaas", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("dfaas",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%v");
     made->set_level(spdlog::level::trace);
     made->flush_on(spdlog::level::trace);
@@ -40,10 +40,14 @@ Sink& sink() {
 
 std::string_view level_text(LogLevel level) {
   switch (level) {
-    case LogLevel::debug: return "debug";
-    case LogLevel::info: return "info";
-    case LogLevel::warn: return "warn";
-    case LogLevel::error: return "error";
+    case LogLevel::debug:
+      return "debug";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::warn:
+      return "warn";
+    case LogLevel::error:
+      return "error";
   }
   return "error";
 }
@@ -116,8 +120,8 @@ void log_event(LogLevel level, std::string_view event, LogFields fields) {
       std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count() % 1000;
   const std::string time = fmt::format(
       "{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(at)), millis);
-  const std::string line = log_line(the_sink.format, time, level, the_sink.program, the_sink.node,
-                                    event, fields);
+  const std::string line =
+      log_line(the_sink.format, time, level, the_sink.program, the_sink.node, event, fields);
   the_sink.logger->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
 }
 

@@ -44,7 +44,7 @@ TEST_F(Pki, IssuesACertificateWhoseNameFollowsFromItsKey) {
 TEST_F(Pki, KeepsKeysToThemselvesAndNeverOverwritesOne) {
   ASSERT_TRUE(create_node_certificate(root_ / "n", root_ / "ca", 7));
   for (const char* file : {"n/pki/node.key", "n/pki/node.pem", "ca/ca.key"}) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat((root_ / file).c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777U, 0600U) << file;
   }
@@ -77,7 +77,8 @@ TEST_F(Pki, RefusesWhatCannotSpeakForANode) {
 TEST_F(Pki, SaysWhatIsWrongWithItsInput) {
   EXPECT_NE(create_authority(root_ / "x", "Bad Name", 1).error().message.find("Bad Name"),
             std::string::npos);
-  EXPECT_EQ(create_node_certificate(root_ / "n", root_ / "none", 7).error().code, ErrorCode::not_found);
+  EXPECT_EQ(create_node_certificate(root_ / "n", root_ / "none", 7).error().code,
+            ErrorCode::not_found);
   EXPECT_FALSE(inspect_certificate("not a certificate"));
   EXPECT_FALSE(inspect_certificate_der(nullptr, 0));
   EXPECT_FALSE(create_node_certificate(root_ / "n", root_ / "ca", 0));

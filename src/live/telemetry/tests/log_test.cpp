@@ -14,9 +14,10 @@ TEST(Log, QuotesWhatWouldBreakALine) {
 }
 
 TEST(Log, WritesJsonForMachines) {
-  EXPECT_EQ(log_line(LogFormat::json, "t", LogLevel::info, "agent", "", "started", {{"a", "\"\xff"}}),
-            "{\"time\":\"t\",\"level\":\"info\",\"program\":\"agent\",\"event\":\"started\","
-            "\"a\":\"\\\"\xef\xbf\xbd\"}");
+  EXPECT_EQ(
+      log_line(LogFormat::json, "t", LogLevel::info, "agent", "", "started", {{"a", "\"\xff"}}),
+      "{\"time\":\"t\",\"level\":\"info\",\"program\":\"agent\",\"event\":\"started\","
+      "\"a\":\"\\\"\xef\xbf\xbd\"}");
 }
 
 TEST(Log, NamesTheAllowedWords) {

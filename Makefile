@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+#
+# make demo      set up what is missing, build, run the three-node demo
+# make test      set up what is missing, build, run every test
+# make help      the rest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test sanitize fuzz bench format check clean
+
+jobs ?= $(shell nproc)
+preset ?= dev
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## Install the Debian packages that are missing (lists them first)
+	@tools/setup
+
+build: setup  ## Build the release program build/release/dfaas
+	@cmake --preset release --log-level=WARNING
+	@cmake --build --preset release -j $(jobs)
+
+demo: build  ## Run the demo: three nodes, real load, a report
+	@build/release/dfaas demo
+
+test: setup  ## Build and run every test (preset=asan or tsan for the sanitizers)
+	@cmake --preset $(preset) --log-level=WARNING
+	@cmake --build --preset $(preset) -j $(jobs)
+	@ctest --preset $(preset) --no-tests=error
+
+sanitize: setup  ## Run every test under the address, undefined-behaviour and thread sanitizers
+	@$(MAKE) --no-print-directory test preset=asan
+	@$(MAKE) --no-print-directory test preset=tsan
+
+bench: build  ## Measure against the bars; writes build/bench/results.json
+	@cmake --preset bench --log-level=WARNING
+	@cmake --build --preset bench -j $(jobs)
+	@bench/run
+
+format:  ## Format the sources
+	@git ls-files '*.cpp' '*.hpp' | xargs clang-format-19 -i
+
+check:  ## What CI checks before the tests: format, lint, headers alone, docs
+	@tools/check
+
+clean:  ## Remove what was built
+	@rm -rf build

@@ -50,27 +50,19 @@ endfunction()
 
 # dfaas_embed(<target> <file> <symbol>)
 #
-# Makes the text of <file> available to <target> as `extern const std::string_view dfaas::<symbol>`.
+# Makes the bytes of <file> available to <target> as `extern const std::string_view dfaas::<symbol>`.
 function(dfaas_embed target file symbol)
   set(path ${CMAKE_CURRENT_SOURCE_DIR}/${file})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
-  file(READ ${path} text)
+  file(READ ${path} hexadecimal HEX)
+  string(REGEX REPLACE "(..)" "'\\\\x\\1'," bytes "${hexadecimal}")
   set(source ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.cpp)
-  # A raw string literal may not exceed 64 kB in every compiler: cut it at 8 kB.
-  string(LENGTH "${text}" length)
-  set(pieces "")
-  set(at 0)
-  while(at LESS length)
-    string(SUBSTRING "${text}" ${at} 8000 piece)
-    string(APPEND pieces "R\"dfaas_embedded(${piece})dfaas_embedded\"\n")
-    math(EXPR at "${at} + 8000")
-  endwhile()
   file(CONFIGURE OUTPUT ${source} CONTENT
 "#include <string_view>
 namespace dfaas {
+static constexpr char bytes[] = {@bytes@};
 extern const std::string_view ${symbol};
-const std::string_view ${symbol} =
-@pieces@;
+const std::string_view ${symbol}(bytes, sizeof bytes);
 }  // namespace dfaas
 " @ONLY)
   target_sources(${target} PRIVATE ${source})

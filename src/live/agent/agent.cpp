@@ -36,6 +36,7 @@ constexpr int slots_for_neighbours =
 constexpr Millis local_patience{2'000};
 constexpr Millis proof_patience{3'000};
 constexpr Millis membership_period{500};
+constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earlier agent admitted.
 constexpr Micros proof_retry_min{500'000};
 constexpr Micros proof_retry_max{10'000'000};
 constexpr std::size_t local_bytes_max = 16U << 20U;
@@ -157,8 +158,11 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     return 0;
   }
 
-  [[nodiscard]] int free_slot() const {
+  /// A neighbour keeps the slot that it has, also from an earlier agent.
+  [[nodiscard]] int slot_for(const NodeId& id) const {
+    if (const int known = front_door.slot_of(id); known > 0) return known;
     std::set<int> used;
+    for (const auto& [slot, admission] : front_door.admissions()) used.insert(slot);
     for (const auto& candidate : candidates) used.insert(candidate->slot);
     for (int slot = 1; slot <= slots_for_neighbours; ++slot) {
       if (!used.contains(slot)) return slot;
@@ -232,8 +236,29 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         ExchangeAnswered{.from = to, .message = std::move(*answer), .round_trip = now() - sent});
   }
 
+  /// Whom an earlier agent admitted and nobody has proved again since must not stay a member.
+  static asio::awaitable<void> dismiss_unproved(std::shared_ptr<State> self) {
+    const std::map<int, Admission> admissions = self->front_door.admissions();
+    for (const auto& [slot, admission] : admissions) {
+      if (self->slot_of(admission.id) == slot) continue;
+      log_event(LogLevel::info, "neighbour_not_proved_again", {{"peer", admission.id.text()}});
+      if (auto done = co_await self->front_door.dismiss(slot); !done) {
+        log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
+      }
+    }
+  }
+
   static asio::awaitable<void> membership_loop(std::shared_ptr<State> self) {
+    if (auto done = co_await self->front_door.recall(); !done) {
+      log_event(LogLevel::debug, "front_door_not_ready", {{"why", done.error().message}});
+    }
+    const Instant reproof_end = now() + reproof_patience;
+    bool is_reproved = false;
     while (!self->stopping) {
+      if (!is_reproved && now() > reproof_end) {
+        is_reproved = true;
+        co_await dismiss_unproved(self);
+      }
       for (const CandidateChange& change : self->membership.poll()) {
         if (change.is_gone) {
           co_await forget(self, change.address);
@@ -320,7 +345,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     if (candidate->slot > 0) co_await dismiss(self, candidate);
     candidate->proved = *proved;
     if (self->slot_of(proved->id) > 0) co_return;  // Known under another address.
-    const int slot = self->free_slot();
+    const int slot = self->slot_for(proved->id);
     if (slot == 0) {
       log_event(LogLevel::warn, "no_slot_for_neighbour", {{"peer", proved->id.text()}});
       candidate->proved.reset();

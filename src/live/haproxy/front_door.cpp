@@ -14,6 +14,7 @@
 #include <boost/asio/write.hpp>
 
 #include "core/base/text.hpp"
+#include "core/haproxy/runtime_text.hpp"
 #include "live/files/files.hpp"
 
 namespace dfaas {
@@ -23,6 +24,7 @@ namespace asio = boost::asio;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr Millis command_patience{2'000};
 constexpr std::size_t answer_bytes_max = 4U << 20U;
+constexpr std::uint64_t slots_max = 64;
 
 asio::awaitable<Result<std::string>> talk(asio::any_io_executor executor, std::string path,
                                           std::string line) {
@@ -50,29 +52,6 @@ asio::awaitable<Result<std::string>> talk(asio::any_io_executor executor, std::s
       co_return fail(ErrorCode::overloaded, "HAProxy answers without end");
     }
   }
-}
-
-/// The value of "Name: value" in the answer of "show info".
-std::string_view value_of(std::string_view text, std::string_view name) {
-  for (const std::string_view line : split(text, '\n')) {
-    if (line.starts_with(name) && line.substr(name.size()).starts_with(':')) {
-      return trim(line.substr(name.size() + 1));
-    }
-  }
-  return {};
-}
-
-/// HAProxy answers changes with silence, or with what it did, or with a complaint.
-bool is_complaint(std::string_view answer) {
-  for (const std::string_view line : split(answer, '\n')) {
-    const std::string_view text = trim(line);
-    if (text.empty() || text.find("changed from") != std::string_view::npos ||
-        text.find("no need to change") != std::string_view::npos) {
-      continue;
-    }
-    return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -124,7 +103,46 @@ asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
   co_return Result<void>{};
 }
 
+asio::awaitable<Result<void>> FrontDoor::recall() {
+  auto info = co_await command("show info");
+  if (!info) co_return pass_on(std::move(info));
+  auto members = co_await command("show map " + (maps_ / "members.map").string());
+  if (!members) co_return pass_on(std::move(members));
+  auto names = co_await command("show map " + (maps_ / "cn.map").string());
+  if (!names) co_return pass_on(std::move(names));
+  auto servers = co_await command("show servers state peers");
+  if (!servers) co_return pass_on(std::move(servers));
+  std::map<std::string, std::string> fingerprints;  // By id.
+  for (auto& [fingerprint, id] : map_entries(*members)) fingerprints[id] = fingerprint;
+  std::map<std::string, ServerState> states;
+  for (ServerState& state : server_states(*servers)) states[state.name] = std::move(state);
+  for (const auto& [name, text] : map_entries(*names)) {
+    const auto slot = parse_unsigned(name.starts_with('p') ? std::string_view(name).substr(1) : "");
+    const auto id = NodeId::parse(text);
+    const auto state = states.find(name);
+    const auto fingerprint = fingerprints.find(text);
+    const bool is_whole = slot && *slot >= 1 && *slot <= slots_max && id && state != states.end() &&
+                          !state->second.in_maintenance && fingerprint != fingerprints.end();
+    if (!is_whole) continue;
+    admissions_[static_cast<int>(*slot)] = {.id = *id,
+                                            .fingerprint = fingerprint->second,
+                                            .address = state->second.address,
+                                            .port = static_cast<std::uint16_t>(state->second.port)};
+  }
+  pid_ = std::string(info_value(*info, "Pid"));
+  co_return Result<void>{};
+}
+
+int FrontDoor::slot_of(const NodeId& id) const {
+  for (const auto& [slot, admission] : admissions_) {
+    if (admission.id == id) return slot;
+  }
+  return 0;
+}
+
 asio::awaitable<Result<void>> FrontDoor::admit(int slot, Admission admission) {
+  const auto known = admissions_.find(slot);
+  if (known != admissions_.end() && known->second == admission) co_return Result<void>{};
   admissions_[slot] = admission;
   if (auto written = write_maps(); !written) co_return written;
   co_return co_await set_up(slot, std::move(admission));
@@ -149,7 +167,7 @@ asio::awaitable<Result<void>> FrontDoor::dismiss(int slot) {
 asio::awaitable<Result<void>> FrontDoor::refresh() {
   auto info = co_await command("show info");
   if (!info) co_return pass_on(std::move(info));
-  const std::string pid(value_of(*info, "Pid"));
+  const std::string pid(info_value(*info, "Pid"));
   if (pid == pid_) co_return Result<void>{};
   const std::map<int, Admission> wanted = admissions_;  // It may change while we wait.
   for (const auto& [slot, admission] : wanted) {

@@ -37,7 +37,13 @@ class FrontDoor {
   FrontDoor(boost::asio::any_io_executor executor, std::filesystem::path socket,
             std::filesystem::path maps);
 
-  /// `slot` from 1 to 64. Errors: unavailable naming the command that HAProxy refused; the state is kept
+  /// Takes over what a running HAProxy has from an earlier agent, so that its neighbours stay
+  /// reachable without a gap. Errors: unavailable; then nothing is taken over.
+  boost::asio::awaitable<Result<void>> recall();
+  /// The slot that this neighbour has, or 0.
+  [[nodiscard]] int slot_of(const NodeId& id) const;
+
+  /// Admitting what is admitted already changes nothing. `slot` from 1 to 64. Errors: unavailable naming the command that HAProxy refused; the state is kept
   /// and set up by the next refresh().
   boost::asio::awaitable<Result<void>> admit(int slot, Admission admission);
   boost::asio::awaitable<Result<void>> dismiss(int slot);

@@ -37,11 +37,17 @@ constexpr Millis ready_poll{20};
 
 struct Child {
   SupervisedProgram program;
+  bool has_started = false;  ///< It was ready once: from now on it is restarted when it dies.
+  int early_status = 0;      ///< Of a program that ended before that.
   pid_t pid = -1;
   SteadyClock::time_point started;
   Millis pause{0};
   std::unique_ptr<asio::steady_timer> timer;
 };
+
+std::string where_it_logs(const SupervisedProgram& program) {
+  return program.log_file.empty() ? "its lines above" : program.log_file;
+}
 
 }  // namespace
 
@@ -74,6 +80,11 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, death_pipe[0], death_descriptor);
+    if (!program.log_file.empty()) {
+      ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, program.log_file.c_str(),
+                                         O_WRONLY | O_CREAT | O_APPEND, 0600);
+      ::posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+    }
     for (const auto& [target, ours] : program.descriptors) {
       ::posix_spawn_file_actions_adddup2(&actions, ours, target);
     }
@@ -141,6 +152,10 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
         stop_next();
         continue;
       }
+      if (!child.has_started) {
+        child.early_status = code;  // await_ready() tells.
+        continue;
+      }
       log_event(LogLevel::error, "program_died",
                 {{"name", child.program.name}, {"status", std::to_string(code)}});
       restart(child);
@@ -173,12 +188,20 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   void await_ready(std::size_t at, SteadyClock::time_point until, Millis patience,
                    std::function<void(Result<void>)> done) {
     const SupervisedProgram& program = children[at].program;
-    if (!program.is_ready || program.is_ready())
+    if (children[at].pid < 0) {
+      return done(
+          fail(ErrorCode::unavailable,
+               fmt::format("{} ended with status {} before it was ready; see {}", program.name,
+                           children[at].early_status, where_it_logs(program))));
+    }
+    if (!program.is_ready || program.is_ready()) {
+      children[at].has_started = true;
       return start_next(at + 1, patience, std::move(done));
+    }
     if (SteadyClock::now() > until) {
       return done(fail(ErrorCode::timed_out,
-                       fmt::format("{} was not ready after {} ms; see its log lines above",
-                                   program.name, patience.count())));
+                       fmt::format("{} was not ready after {} ms; see {}", program.name,
+                                   patience.count(), where_it_logs(program))));
     }
     timer.expires_after(ready_poll);
     timer.async_wait([self = shared_from_this(), at, until, patience,

@@ -25,8 +25,10 @@ struct SupervisedProgram {
   std::string name;
   std::vector<std::string> command;                ///< The first is an absolute path.
   std::map<std::string, std::string> environment;  ///< On top of the supervisor's own.
-  std::map<int, int>
-      descriptors;  ///< Descriptor in the child -> ours. 9 is taken by the death pipe.
+  /// Takes standard output and errors, appended; empty: they go where ours go.
+  std::string log_file;
+  /// Descriptor in the child -> ours. 9 is taken by the death pipe.
+  std::map<int, int> descriptors;
   int stop_signal = 15;
   Millis stop_patience{5'000};  ///< Then SIGKILL.
   /// Polled after the start; the next program starts when it returns true. Null: at once.
@@ -42,7 +44,8 @@ class Supervisor {
   Supervisor(Supervisor&&) = delete;
   Supervisor& operator=(Supervisor&&) = delete;
 
-  /// Starts the programs one after the other; `done` gets an Error when one is not ready in `patience`.
+  /// Starts the programs one after the other; `done` gets an Error when one is not ready in
+  /// `patience`, or ends before it is: what cannot start is not tried again and again.
   void start(Millis patience, std::function<void(Result<void>)> done);
 
   /// Stops them in reverse order of `programs`, then calls back.

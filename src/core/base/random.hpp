@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// Seeded randomness and our own distributions: same seed, same numbers, on every machine and
-/// library.
+/// Seeded randomness and our own distributions: same seed, same numbers, whatever the machine.
 ///
 /// Source  xoshiro256** 1.0 and splitmix64 for seeding (D. Blackman, S. Vigna, "Scrambled linear
 ///         pseudorandom number generators", ACM TOMS 47(4), 2021).

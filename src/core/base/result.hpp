@@ -4,8 +4,7 @@
 ///
 /// Shape   Result<T> holds either a T or an Error; Result<void> is "done" or an Error.
 /// Errors  An Error has a code (for code) and a message (for people), to which each caller that
-/// knows
-///         more than its callee adds its scope with within().
+///         knows more than its callee adds its scope with within().
 /// Rule    Broken input, peers and disks are Errors. Broken code is DFAAS_ASSERT, and aborts.
 #pragma once
 

@@ -33,8 +33,8 @@ struct Neighbour {
   std::string boot;
   std::uint64_t sequence = 0;
   std::vector<FunctionOffer> functions;
-  std::map<FunctionName, Leased> asked;    ///< By it, of us.
-  std::map<FunctionName, Leased> granted;  ///< By it, to us.
+  std::map<FunctionName, Leased> asked;           ///< By it, of us.
+  std::map<FunctionName, Leased> granted;         ///< By it, to us.
   std::map<FunctionName, PeerCounters> counters;  ///< At the last plan.
   std::map<FunctionName, PeerCounters> newest;
   std::vector<FunctionAsk> asks;  ///< What we ask of it now.
@@ -54,7 +54,7 @@ Micros smooth_rtt(Micros before, Micros sample) {
 }
 
 Rate alive(const std::map<FunctionName, Leased>& leases, const FunctionName& name, Instant now,
-           Rate Leased::*what) {
+           Rate Leased::* what) {
   const auto found = leases.find(name);
   return found == leases.end() || now > found->second.until ? Rate{} : found->second.*what;
 }
@@ -112,7 +112,7 @@ struct Controller::State {
     return all;
   }
 
-  /// Of a function that we lack, neighbours may run different code: the digest of most of them counts.
+  /// Of a function that we lack, neighbours may run different code: that of most of them counts.
   [[nodiscard]] std::string prevailing_digest(const FunctionName& name) const {
     std::map<std::string, int> votes;
     for (const auto& [id, neighbour] : neighbours) {
@@ -129,8 +129,7 @@ struct Controller::State {
   }
 
   [[nodiscard]] NodeView view(Instant now, Micros period) const {
-    NodeView result{
-        .self = settings.self, .organisation = settings.organisation, .period = period};
+    NodeView result{.self = settings.self, .organisation = settings.organisation, .period = period};
     for (const FunctionName& name : names()) {
       FunctionView function{.function = name, .service_time = service_time_default};
       if (const auto own = functions.find(name); own != functions.end()) {
@@ -172,8 +171,8 @@ struct Controller::State {
       NeighbourFunction function{
           .function = offer.function,
           .slots = offer.slots,
-          .service_time = offer.service_time.count() > 0 ? Micros(offer.service_time)
-                                                         : mine->service_time,
+          .service_time =
+              offer.service_time.count() > 0 ? Micros(offer.service_time) : mine->service_time,
           .granted = alive(neighbour.granted, offer.function, now, &Leased::value),
           .left = alive(neighbour.granted, offer.function, now, &Leased::left),
           .asked = alive(neighbour.asked, offer.function, now, &Leased::value)};
@@ -187,8 +186,7 @@ struct Controller::State {
     const auto newest = neighbour.newest.find(function.function);
     if (newest == neighbour.newest.end()) return;
     const auto before = neighbour.counters.find(function.function);
-    const PeerCounters base =
-        before == neighbour.counters.end() ? PeerCounters{} : before->second;
+    const PeerCounters base = before == neighbour.counters.end() ? PeerCounters{} : before->second;
     const auto grown = [](std::uint64_t now_is, std::uint64_t was) {
       return now_is >= was ? now_is - was : now_is;
     };
@@ -214,8 +212,8 @@ struct Controller::State {
 
   /// `is_tick`: a period is over, so counters start anew; else only the neighbourhood changed.
   InstallPlan make_plan(Instant now, bool is_tick) {
-    const Micros since = is_planned ? std::chrono::duration_cast<Micros>(now - planned_at)
-                                    : Micros(settings.period);
+    const Micros since =
+        is_planned ? std::chrono::duration_cast<Micros>(now - planned_at) : Micros(settings.period);
     const Micros period = std::max(since, Micros(Millis{100}));
     if (is_tick) smooth_arrivals(period);
     StrategyResult result = strategy.plan(view(now, period), memory, random);
@@ -254,12 +252,11 @@ struct Controller::State {
     for (const auto& [name, function] : functions) {
       const FunctionObservation& seen = function.seen;
       if (!seen.deployed || seen.traits.share == Sharing::node) continue;
-      out.functions.push_back(
-          {.function = name,
-           .digest = seen.digest,
-           .slots = seen.slots,
-           .service_time = std::chrono::ceil<Millis>(seen.service_time),
-           .share = seen.traits.share});
+      out.functions.push_back({.function = name,
+                               .digest = seen.digest,
+                               .slots = seen.slots,
+                               .service_time = std::chrono::ceil<Millis>(seen.service_time),
+                               .share = seen.traits.share});
     }
     return out;
   }
@@ -304,7 +301,8 @@ struct Controller::State {
       present.insert(seen.function);
       OwnFunction& own = functions[seen.function];
       const bool changed = own.seen.deployed != seen.deployed || own.seen.digest != seen.digest ||
-                           own.seen.slots != seen.slots || own.seen.traits.share != seen.traits.share;
+                           own.seen.slots != seen.slots ||
+                           own.seen.traits.share != seen.traits.share;
       if (changed) is_plan_due = true;
       if (is_new_gateway) own.arrivals_at_plan = 0;
       own.seen = seen;
@@ -378,9 +376,8 @@ struct Controller::State {
     } else {
       neighbour.granted.clear();
       for (const FunctionGrant& grant : event.message.grants) {
-        neighbour.granted[grant.function] = {.value = grant.granted,
-                                             .left = grant.left,
-                                             .until = now + event.message.lifetime};
+        neighbour.granted[grant.function] = {
+            .value = grant.granted, .left = grant.left, .until = now + event.message.lifetime};
       }
     }
     neighbour.rtt = smooth_rtt(neighbour.rtt, event.round_trip);

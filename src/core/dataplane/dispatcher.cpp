@@ -14,7 +14,8 @@ namespace dfaas {
 namespace {
 
 constexpr Micros arrival_memory{2'000'000};  ///< Time constant of the own arrival rate.
-constexpr double service_time_weight = 0.1;  ///< Of the newest run in the mean, after the first ten.
+constexpr double service_time_weight =
+    0.1;  ///< Of the newest run in the mean, after the first ten.
 constexpr std::uint64_t service_time_warm_up = 10;
 constexpr int failures_until_down = 2;
 constexpr Micros attempt_time_min{250'000};
@@ -101,12 +102,18 @@ struct PeerHealth {
 
 std::string_view to_text(Outcome outcome) {
   switch (outcome) {
-    case Outcome::busy: return "busy";
-    case Outcome::limit: return "limit";
-    case Outcome::draining: return "draining";
-    case Outcome::unknown: return "unknown";
-    case Outcome::late: return "late";
-    case Outcome::unreachable: return "unreachable";
+    case Outcome::busy:
+      return "busy";
+    case Outcome::limit:
+      return "limit";
+    case Outcome::draining:
+      return "draining";
+    case Outcome::unknown:
+      return "unknown";
+    case Outcome::late:
+      return "late";
+    case Outcome::unreachable:
+      return "unreachable";
   }
   return "busy";
 }
@@ -160,7 +167,7 @@ struct Dispatcher::State {
   /// Slots kept for own users: as many as their load needs on average, less those they hold now.
   [[nodiscard]] int home_reserve(const FunctionState& f, Instant now) const {
     const double load = f.own_rate.now_is(now) * service_seconds(f);
-    // Below a twentieth of a slot the own side counts as idle: a stray request queues for one run at most.
+    // Below a twentieth of a slot the own side counts as idle: a stray request waits for one run.
     const int wanted = load < 0.05 ? 0 : static_cast<int>(std::ceil(load));
     return std::max(0, std::min(wanted, f.slots) - f.own_in_flight);
   }
@@ -222,9 +229,15 @@ struct Dispatcher::State {
     Request& request = found->second;
     FunctionState& f = *request.function;
     switch (request.phase) {
-      case Phase::running: release_slot(request); break;
-      case Phase::queued: std::erase(request.is_guest ? f.guests : f.users, id); break;
-      case Phase::at_peer: leave_peer(request); break;
+      case Phase::running:
+        release_slot(request);
+        break;
+      case Phase::queued:
+        std::erase(request.is_guest ? f.guests : f.users, id);
+        break;
+      case Phase::at_peer:
+        leave_peer(request);
+        break;
     }
     requests.erase(found);
     fill_slots(f, now);
@@ -299,10 +312,10 @@ struct Dispatcher::State {
         if (!is_paid || retries.take()) return send(request, *to);
       }
     }
-    const bool may_wait =
-        f.deployed && static_cast<int>(f.users.size()) < settings.queue_length_max &&
-        expected_wait(f, f.users.size()) <=
-            allowance(f, settings.user_wait_ratio, settings.user_wait_min);
+    const bool may_wait = f.deployed &&
+                          static_cast<int>(f.users.size()) < settings.queue_length_max &&
+                          expected_wait(f, f.users.size()) <=
+                              allowance(f, settings.user_wait_ratio, settings.user_wait_min);
     if (may_wait) return enqueue(id, request);
     const bool is_unknown = !f.deployed && request.tries == 0 && f.plan == nullptr;
     return refuse(id, is_unknown ? Outcome::unknown : Outcome::busy);
@@ -371,7 +384,8 @@ void Dispatcher::drain() { state_->draining = true; }
 Decision Dispatcher::arrive_user(RequestId id, const FunctionName& function, Instant now) {
   State& s = *state_;
   const auto found = s.functions.find(function);
-  if (found == s.functions.end()) return {.kind = Decision::Kind::refuse, .reason = Outcome::unknown};
+  if (found == s.functions.end())
+    return {.kind = Decision::Kind::refuse, .reason = Outcome::unknown};
   FunctionState& f = found->second;
   ++f.user_arrivals;
   f.own_rate.count(now);
@@ -386,8 +400,9 @@ Decision Dispatcher::arrive_user(RequestId id, const FunctionName& function, Ins
   return s.try_on(id, request, true, s.settings.attempts_max, now);
 }
 
-Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function, std::string_view digest,
-                                  const NodeId& from, std::optional<Micros> time_left, Instant now) {
+Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function,
+                                  std::string_view digest, const NodeId& from,
+                                  std::optional<Micros> time_left, Instant now) {
   State& s = *state_;
   const auto no = [](Outcome reason) {
     return Decision{.kind = Decision::Kind::refuse, .reason = reason};
@@ -431,7 +446,8 @@ void Dispatcher::accepted(RequestId id, Instant /*now*/) {
   s.health[request.peer].failures = 0;
 }
 
-Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<int> room, Instant now) {
+Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<int> room,
+                                 Instant now) {
   State& s = *state_;
   const auto found = s.requests.find(id);
   if (found == s.requests.end()) return {};
@@ -455,7 +471,8 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<in
 Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
   State& s = *state_;
   const auto found = s.requests.find(id);
-  if (found == s.requests.end()) return {.kind = Decision::Kind::refuse, .reason = Outcome::unreachable};
+  if (found == s.requests.end())
+    return {.kind = Decision::Kind::refuse, .reason = Outcome::unreachable};
   Request& request = found->second;
   FunctionState& f = *request.function;
   const NodeId peer = request.peer;
@@ -538,8 +555,8 @@ Micros Dispatcher::attempt_time_limit(const FunctionName& function, const NodeId
       service = to_seconds(to->service_time);
     }
   }
-  const Micros queue = std::max(s.settings.guest_wait_min,
-                                from_seconds(s.settings.guest_wait_ratio * service));
+  const Micros queue =
+      std::max(s.settings.guest_wait_min, from_seconds(s.settings.guest_wait_ratio * service));
   return std::max(attempt_time_min, 4 * rtt + 2 * queue);
 }
 
@@ -548,16 +565,17 @@ GatewayObservation Dispatcher::observe(Instant /*now*/) const {
   GatewayObservation observation{
       .boot = {}, .plan_version = s.plan.version, .plan_strategy = s.plan.strategy};
   for (const auto& [name, f] : s.functions) {
-    FunctionObservation seen{.function = name,
-                             .digest = f.digest,
-                             .deployed = f.deployed,
-                             .traits = f.traits,
-                             .slots = f.slots,
-                             .in_flight = f.in_flight,
-                             .queued = static_cast<int>(f.users.size() + f.guests.size()),
-                             .service_time = f.served > 0 ? from_seconds(f.service_seconds) : Micros{0},
-                             .user_arrivals = f.user_arrivals,
-                             .guest_arrivals = f.guest_arrivals};
+    FunctionObservation seen{
+        .function = name,
+        .digest = f.digest,
+        .deployed = f.deployed,
+        .traits = f.traits,
+        .slots = f.slots,
+        .in_flight = f.in_flight,
+        .queued = static_cast<int>(f.users.size() + f.guests.size()),
+        .service_time = f.served > 0 ? from_seconds(f.service_seconds) : Micros{0},
+        .user_arrivals = f.user_arrivals,
+        .guest_arrivals = f.guest_arrivals};
     for (const auto& [id, peer] : f.peers) {
       if (!peer.counters.id.empty()) seen.peers.push_back(peer.counters);
     }

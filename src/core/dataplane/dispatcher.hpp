@@ -5,20 +5,21 @@
 /// The gateway calls it for every request and the simulator for every simulated one; there is no
 /// second implementation. It is a state machine without I/O: events in, decisions out, `now` given.
 ///
-/// Use        arrive_user() or arrive_guest() opens a request under an id of the caller's choosing
-/// and
-///            says what to do first. While the decision is `try_peer`, report what the peer did
-///            with accepted(), then finished(); or with not_started() or lost(), whose result is
-///            the next decision. `serve` ends with finished(), anything can end with abandoned().
-///            finished(), abandoned(), deploy() and remove() free slots: started() hands out who
-///            may start now.
-/// Guarantees A user is never refused while a local slot is free. A guest never waits in front of a
-/// user
-///            and is never forwarded. At most two different peers per user request, retries paid
-///            from the budget. In-flight never exceeds the slots. Every request ends exactly once.
-/// Limits     queue_length_max requests in line per function and class, whatever their expected
-/// wait. Cost       O(peers of the function) for a try, O(1) otherwise. Source     Ask-and-grant
-/// with spill: docs/reference/strategies.md, "grant_and_spill".
+/// Use         arrive_user() or arrive_guest() opens a request under an id of the caller's choosing
+///             and says what to do first. While the decision is `try_peer`, report what the peer
+///             did: accepted(), then finished(); or not_started() or lost(), whose result is the
+///             next decision. `serve` ends with finished(); anything can end with abandoned(). Any
+///             call may free slots or refuse what waits: after it, started() hands out who may
+///             start now, and refused_in_queue() who is over.
+/// Guarantees  A user is never refused while a local slot is free. A guest never waits in front of
+///             a user and is never forwarded. At most two different peers per user request, further
+///             tries paid from the retry budget. In-flight never exceeds the slots, except for what
+///             ran already when deploy() lowered them. Every request ends exactly once.
+/// Limits      queue_length_max requests in line per function and class, whatever their expected
+///             wait. State is kept for deployed functions, for those of the plan and their peers,
+///             and for requests under way; what leaves all three is forgotten.
+/// Cost        O(peers of the function) for a try, O(log functions) otherwise.
+/// Source      Ask-and-grant with spill: docs/reference/strategies.md, "grant_and_spill".
 #pragma once
 
 #include <cstdint>

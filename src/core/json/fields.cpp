@@ -62,9 +62,9 @@ std::string Fields::text_or(std::string_view name, std::size_t length_max,
 
 std::int64_t Fields::integer(std::string_view name, std::int64_t low, std::int64_t high) const {
   const json& value = need(name);
-  const bool fits =
-      value.is_number_integer() &&
-      (!value.is_number_unsigned() || value.get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX));
+  const bool fits = value.is_number_integer() &&
+                    (!value.is_number_unsigned() ||
+                     value.get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX));
   if (!fits || value.get<std::int64_t>() < low || value.get<std::int64_t>() > high) {
     fail_at(name, fmt::format("{} is not an integer from {} to {}", shown(value), low, high));
   }
@@ -121,7 +121,8 @@ std::vector<std::string> Fields::texts(std::string_view name, std::size_t count_
   std::vector<std::string> list;
   for (const json& element : *value) {
     if (!element.is_string() || element.get_ref<const std::string&>().size() > length_max) {
-      fail_at(name, fmt::format("{} is not a text of at most {} bytes", shown(element), length_max));
+      fail_at(name,
+              fmt::format("{} is not a text of at most {} bytes", shown(element), length_max));
     }
     list.push_back(element.get<std::string>());
   }
@@ -175,7 +176,8 @@ Result<void> parse_json_object(std::string_view text, std::size_t bytes_max,
   } catch (const BadField& bad) {
     return fail(ErrorCode::invalid_input, bad.message);
   } catch (const json::exception& error) {
-    return fail(ErrorCode::invalid_input, fmt::format("not JSON: {}", in_quotes(error.what(), 200)));
+    return fail(ErrorCode::invalid_input,
+                fmt::format("not JSON: {}", in_quotes(error.what(), 200)));
   }
 }
 

@@ -2,7 +2,8 @@
 /// @file
 /// Reading untrusted JSON field by field: every value checked, the first wrong one named.
 ///
-/// Use     parse_json_object() with a function that takes what it needs from Fields; a wrong field ends it.
+/// Use     parse_json_object() with a function that takes what it needs from Fields; a wrong field
+///         ends it.
 /// Errors  invalid_input: "functions[3].slots: -1 is not an integer from 0 to 100000".
 /// Limits  The caller's byte limit, nesting of 16.
 #pragma once
@@ -33,7 +34,8 @@ class Fields {
   [[nodiscard]] std::string text(std::string_view name, std::size_t length_max) const;
   [[nodiscard]] std::string text_or(std::string_view name, std::size_t length_max,
                                     std::string otherwise) const;
-  [[nodiscard]] std::int64_t integer(std::string_view name, std::int64_t low, std::int64_t high) const;
+  [[nodiscard]] std::int64_t integer(std::string_view name, std::int64_t low,
+                                     std::int64_t high) const;
   [[nodiscard]] std::int64_t integer_or(std::string_view name, std::int64_t low, std::int64_t high,
                                         std::int64_t otherwise) const;
   [[nodiscard]] double number(std::string_view name, double low, double high) const;
@@ -67,7 +69,8 @@ class Fields {
   std::string path_;
 };
 
-/// Errors: invalid_input when `text` is too long, not JSON, not an object, or `read` met a bad field.
+/// Errors: invalid_input when `text` is too long, not JSON or not an object, or when `read` met a
+/// bad field.
 Result<void> parse_json_object(std::string_view text, std::size_t bytes_max,
                                const std::function<void(const Fields&)>& read);
 

@@ -88,7 +88,8 @@ FunctionTraits read_traits(const Fields& fields) {
   FunctionTraits traits;
   if (fields.has("slots")) traits.slots = static_cast<int>(fields.integer("slots", 1, slots_max));
   if (fields.has("max_rate")) traits.max_rate = Rate{fields.number("max_rate", 0, rate_max)};
-  if (fields.has("timeout_ms")) traits.timeout = Millis{fields.integer("timeout_ms", 1, millis_max)};
+  if (fields.has("timeout_ms"))
+    traits.timeout = Millis{fields.integer("timeout_ms", 1, millis_max)};
   traits.share = fields.accept("share", parse_sharing(fields.text_or("share", 20, "organisation")));
   traits.match_by_name = fields.flag_or("match_by_name", false);
   traits.retry_safe = fields.flag_or("retry_safe", false);
@@ -139,25 +140,35 @@ PeerCounters read_counters(const Fields& fields) {
 std::string plan_to_json(const RoutingPlan& plan) {
   json peers = json::array();
   for (const PeerPlan& peer : plan.peers) {
-    peers.push_back({{"id", peer.id.text()}, {"name", peer.name.text()},
-                     {"organisation", peer.organisation}, {"slot", peer.slot}, {"up", peer.up},
+    peers.push_back({{"id", peer.id.text()},
+                     {"name", peer.name.text()},
+                     {"organisation", peer.organisation},
+                     {"slot", peer.slot},
+                     {"up", peer.up},
                      {"rtt_us", peer.rtt.count()}});
   }
   json functions = json::array();
   for (const FunctionPlan& function : plan.functions) {
     json to = json::array();
     for (const FunctionPeer& peer : function.peers) {
-      to.push_back({{"id", peer.id.text()}, {"weight", peer.weight}, {"window", peer.window},
-                    {"floor_weight", peer.floor_weight}, {"service_us", peer.service_time.count()}});
+      to.push_back({{"id", peer.id.text()},
+                    {"weight", peer.weight},
+                    {"window", peer.window},
+                    {"floor_weight", peer.floor_weight},
+                    {"service_us", peer.service_time.count()}});
     }
     json guests = json::array();
     for (const GuestLimit& guest : function.guests) {
       guests.push_back({{"id", guest.id.text()}, {"rate", guest.rate.per_second}});
     }
-    functions.push_back({{"function", function.function.full()}, {"peers", to}, {"guests", guests}});
+    functions.push_back(
+        {{"function", function.function.full()}, {"peers", to}, {"guests", guests}});
   }
-  return json{{"version", plan.version}, {"strategy", plan.strategy},
-              {"lifetime_ms", plan.lifetime.count()}, {"peers", peers}, {"functions", functions}}
+  return json{{"version", plan.version},
+              {"strategy", plan.strategy},
+              {"lifetime_ms", plan.lifetime.count()},
+              {"peers", peers},
+              {"functions", functions}}
       .dump();
 }
 
@@ -186,18 +197,28 @@ std::string observation_to_json(const GatewayObservation& observation) {
   for (const FunctionObservation& function : observation.functions) {
     json peers = json::array();
     for (const PeerCounters& peer : function.peers) {
-      peers.push_back({{"id", peer.id.text()}, {"accepted", peer.accepted}, {"refused", peer.refused},
-                       {"unreachable", peer.unreachable}, {"served", peer.served}});
+      peers.push_back({{"id", peer.id.text()},
+                       {"accepted", peer.accepted},
+                       {"refused", peer.refused},
+                       {"unreachable", peer.unreachable},
+                       {"served", peer.served}});
     }
-    functions.push_back({{"function", function.function.full()}, {"digest", function.digest},
-                         {"deployed", function.deployed}, {"traits", traits_json(function.traits)},
-                         {"slots", function.slots}, {"in_flight", function.in_flight},
-                         {"queued", function.queued}, {"service_us", function.service_time.count()},
+    functions.push_back({{"function", function.function.full()},
+                         {"digest", function.digest},
+                         {"deployed", function.deployed},
+                         {"traits", traits_json(function.traits)},
+                         {"slots", function.slots},
+                         {"in_flight", function.in_flight},
+                         {"queued", function.queued},
+                         {"service_us", function.service_time.count()},
                          {"user_arrivals", function.user_arrivals},
-                         {"guest_arrivals", function.guest_arrivals}, {"peers", peers}});
+                         {"guest_arrivals", function.guest_arrivals},
+                         {"peers", peers}});
   }
-  return json{{"boot", observation.boot}, {"plan_version", observation.plan_version},
-              {"plan_strategy", observation.plan_strategy}, {"functions", functions}}
+  return json{{"boot", observation.boot},
+              {"plan_version", observation.plan_version},
+              {"plan_strategy", observation.plan_strategy},
+              {"functions", functions}}
       .dump();
 }
 
@@ -231,8 +252,10 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
 std::string exchange_to_json(const ExchangeMessage& message) {
   json functions = json::array();
   for (const FunctionOffer& offer : message.functions) {
-    functions.push_back({{"function", offer.function.full()}, {"digest", offer.digest},
-                         {"slots", offer.slots}, {"service_ms", offer.service_time.count()},
+    functions.push_back({{"function", offer.function.full()},
+                         {"digest", offer.digest},
+                         {"slots", offer.slots},
+                         {"service_ms", offer.service_time.count()},
                          {"share", to_text(offer.share)}});
   }
   json asks = json::array();
@@ -241,12 +264,18 @@ std::string exchange_to_json(const ExchangeMessage& message) {
   }
   json grants = json::array();
   for (const FunctionGrant& grant : message.grants) {
-    grants.push_back({{"function", grant.function.full()}, {"granted", grant.granted.per_second},
+    grants.push_back({{"function", grant.function.full()},
+                      {"granted", grant.granted.per_second},
                       {"left", grant.left.per_second}});
   }
-  return json{{"version", exchange_version}, {"boot", message.boot}, {"seq", message.sequence},
-              {"lifetime_ms", message.lifetime.count()}, {"name", message.name.text()},
-              {"draining", message.draining}, {"functions", functions}, {"asks", asks},
+  return json{{"version", exchange_version},
+              {"boot", message.boot},
+              {"seq", message.sequence},
+              {"lifetime_ms", message.lifetime.count()},
+              {"name", message.name.text()},
+              {"draining", message.draining},
+              {"functions", functions},
+              {"asks", asks},
               {"grants", grants}}
       .dump();
 }
@@ -256,8 +285,8 @@ Result<ExchangeMessage> exchange_from_json(std::string_view text) {
   const auto read = parse_json_object(text, exchange_bytes_max, [&message](const Fields& fields) {
     const std::int64_t version = fields.integer("version", 0, INT32_MAX);
     if (version != exchange_version) {
-      fields.fail_at("version", fmt::format("{} is not {}, the one spoken here", version,
-                                            exchange_version));
+      fields.fail_at("version",
+                     fmt::format("{} is not {}, the one spoken here", version, exchange_version));
     }
     message.boot = read_boot(fields);
     message.sequence = static_cast<std::uint64_t>(fields.integer("seq", 0, counter_max));
@@ -270,7 +299,8 @@ Result<ExchangeMessage> exchange_from_json(std::string_view text) {
            .digest = entry.text_or("digest", 128, ""),
            .slots = static_cast<int>(entry.integer("slots", 0, slots_max)),
            .service_time = read_millis(entry, "service_ms", 0),
-           .share = entry.accept("share", parse_sharing(entry.text_or("share", 20, "organisation")))});
+           .share =
+               entry.accept("share", parse_sharing(entry.text_or("share", 20, "organisation")))});
     }
     for (const Fields& entry : fields.objects("asks", functions_max)) {
       message.asks.push_back(

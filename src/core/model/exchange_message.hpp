@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// What agents of neighbouring nodes tell each other, twice a second, as one request and its
-/// answer.
+/// What agents of neighbouring nodes tell each other twice a second: one request and its answer.
 ///
-/// Use     The request carries what the sender has and asks for; the answer carries the same of the
-///         receiver, and its grants for the sender. A grant counts only as the answer to one's own
-///         ask.
+/// Use     The request carries what the sender has and asks for; the answer carries what the
+///         receiver has, and its grants for the sender. A grant counts only as the answer to one's
+///         own request.
 /// Form    JSON; durations are integers in ms, rates in requests/s. Unknown fields are ignored, an
 ///         unknown version is refused. docs/reference/exchange.md holds the schema.
 /// Limits  64 KiB of text, 1000 functions.

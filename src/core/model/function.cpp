@@ -24,9 +24,12 @@ tl::unexpected<Error> wrong(std::string_view label, std::string_view value,
 
 std::string_view to_text(Sharing sharing) {
   switch (sharing) {
-    case Sharing::node: return "node";
-    case Sharing::organisation: return "organisation";
-    case Sharing::federation: return "federation";
+    case Sharing::node:
+      return "node";
+    case Sharing::organisation:
+      return "organisation";
+    case Sharing::federation:
+      return "federation";
   }
   return "node";
 }
@@ -51,7 +54,8 @@ Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& la
       traits.slots = static_cast<int>(*slots);
     } else if (label == "dfaas.maxrate") {
       const auto rate = parse_number(value);
-      if (!rate || *rate <= 0 || *rate > 1e9) return wrong(label, value, "a rate above 0 per second");
+      if (!rate || *rate <= 0 || *rate > 1e9)
+        return wrong(label, value, "a rate above 0 per second");
       traits.max_rate = Rate{*rate};
     } else if (label == "dfaas.timeout_ms") {
       const auto timeout = parse_unsigned(value);
@@ -70,10 +74,11 @@ Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& la
       if (value != "safe" && value != "never") return wrong(label, value, "safe or never");
       traits.retry_safe = value == "safe";
     } else {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("label {} is not known: dfaas.slots, dfaas.maxrate, dfaas.timeout_ms, "
-                              "dfaas.share, dfaas.match and dfaas.retry are",
-                              in_quotes(label)));
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("label {} is not known: dfaas.slots, dfaas.maxrate, dfaas.timeout_ms, "
+                      "dfaas.share, dfaas.match and dfaas.retry are",
+                      in_quotes(label)));
     }
   }
   return traits;

@@ -24,8 +24,7 @@ struct FunctionView {
   Rate arrivals;           ///< Of our own users, smoothed.
 };
 
-/// One function of a neighbour that may stand in for ours: same code, sharing rules met on both
-/// sides.
+/// One function of a neighbour that may stand in for ours: same code, sharing rules met by both.
 struct NeighbourFunction {
   FunctionName function;
   int slots = 0;

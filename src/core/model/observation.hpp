@@ -2,8 +2,7 @@
 /// @file
 /// What the gateway tells the agent: its functions and counters since the gateway started.
 ///
-/// Counters only grow; the agent takes differences. A new `boot` means that they restarted from
-/// zero.
+/// Counters only grow; the agent takes differences. A new `boot` says that they began at zero again.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +29,8 @@ struct PeerCounters {
 
 struct FunctionObservation {
   FunctionName function;
-  std::string
-      digest;  ///< Of the code: image or files + process + environment names. Empty if absent here.
+  /// Of the code: image or files, process, names of environment variables. Empty if absent here.
+  std::string digest;
   bool deployed = false;  ///< False: users ask for it, but only peers have it.
   FunctionTraits traits;
   int slots = 0;
@@ -44,7 +43,7 @@ struct FunctionObservation {
 };
 
 struct GatewayObservation {
-  std::string boot;                // Random per gateway start.
+  std::string boot;                ///< Random per gateway start: 1 to 64 of [a-z0-9].
   std::uint64_t plan_version = 0;  ///< Of the plan in force; 0 before the first.
   std::string plan_strategy;
   std::vector<FunctionObservation> functions;  ///< Sorted by function.

@@ -32,11 +32,10 @@ struct PeerPlan {
 /// One neighbour as a destination for one function.
 struct FunctionPeer {
   NodeId id;
-  double weight = 0;  ///< > 0; relative to the other peers of the function.
-  int window = 0;     ///< Most requests of ours it may hold at once, >= 1.
-  double floor_weight =
-      0;                   ///< The weight to fall back to when the plan outlives its lifetime, > 0.
-  Micros service_time{0};  ///< Mean service time there; 0 while unknown.
+  double weight = 0;        ///< > 0; relative to the other peers of the function.
+  int window = 0;           ///< Most requests of ours it may hold at once, >= 1.
+  double floor_weight = 0;  ///< > 0; what is left of the weight once the plan is too old.
+  Micros service_time{0};   ///< Mean service time there; 0 while unknown.
 
   friend bool operator==(const FunctionPeer&, const FunctionPeer&) = default;
 };
@@ -62,8 +61,7 @@ struct RoutingPlan {
   std::string strategy;         ///< A name of the strategy table.
   Millis lifetime{6000};        ///< After this long without a new plan, weights fall to the floor.
   std::vector<PeerPlan> peers;  ///< Sorted by id.
-  std::vector<FunctionPlan>
-      functions;  ///< Sorted by function; one deployed nowhere near is absent.
+  std::vector<FunctionPlan> functions;  ///< Sorted; one deployed nowhere near is absent.
 
   friend bool operator==(const RoutingPlan&, const RoutingPlan&) = default;
 };

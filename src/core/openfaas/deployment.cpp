@@ -20,7 +20,8 @@ constexpr std::size_t value_bytes_max = 64 * 1024;
 std::map<std::string, std::string> read_map(const Fields& fields, std::string_view name) {
   std::map<std::string, std::string> map;
   for (auto& [key, value] : fields.text_map(name, entries_max, value_bytes_max)) {
-    if (key.empty() || key.find('\0') != std::string::npos || value.find('\0') != std::string::npos) {
+    if (key.empty() || key.find('\0') != std::string::npos ||
+        value.find('\0') != std::string::npos) {
       fields.fail_at(name, fmt::format("{} is empty or holds a zero byte", in_quotes(key)));
     }
     map.emplace(std::move(key), std::move(value));

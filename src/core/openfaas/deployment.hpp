@@ -2,8 +2,8 @@
 /// @file
 /// What a user deploys, as the OpenFaaS API writes it.
 ///
-/// Source  OpenFaaS gateway API, type FunctionDeployment. Fields that mean nothing here (registryAuth,
-///         network) are ignored.
+/// Source  OpenFaaS gateway API, type FunctionDeployment. Fields that mean nothing here
+///         (registryAuth, network) are ignored.
 #pragma once
 
 #include <map>
@@ -40,8 +40,8 @@ std::string deployment_to_json(const FunctionDeployment& deployment);
 Result<FunctionName> deletion_from_json(std::string_view text);
 std::string deletion_to_json(const FunctionName& function);
 
-/// What must be equal on two nodes for one to stand in for the other: image, process and the names of
-/// environment variables. Their values, labels and limits may differ by site.
+/// What must be equal on two nodes for one to stand in for the other: image, process and the names
+/// of environment variables. Their values, labels and limits may differ by site.
 std::string digest_input(const FunctionDeployment& deployment);
 
 }  // namespace dfaas

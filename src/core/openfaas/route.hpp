@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-/// @file
-/// What a raw request target asks for. Targets are never normalised: an ambiguous one is refused, so that
-/// no two programs on the way can read it differently.
+/// @file What a raw request target asks for. Targets are never normalised: an ambiguous one is
+/// refused, so that no two programs on the way can read it differently.
 #pragma once
 
 #include <string>

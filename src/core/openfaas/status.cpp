@@ -24,9 +24,8 @@ json to_object(const FunctionStatus& status) {
 
 FunctionStatus read_status(const Fields& fields) {
   FunctionStatus status;
-  status.deployment.function =
-      fields.accept("name", FunctionName::parse(fields.text("name", 200),
-                                                fields.text_or("namespace", 200, "")));
+  status.deployment.function = fields.accept(
+      "name", FunctionName::parse(fields.text("name", 200), fields.text_or("namespace", 200, "")));
   status.deployment.image = fields.text_or("image", 1024, "");
   status.deployment.process = fields.text_or("envProcess", 65536, "");
   for (auto& [key, value] : fields.text_map("labels", 1000, 65536)) {
@@ -55,17 +54,17 @@ std::string function_list_json(std::span<const FunctionStatus> statuses) {
 
 std::string info_json(std::string_view version) {
   const json versions{{"release", version}, {"sha", ""}, {"commit_message", ""}};
-  return json{{"provider",
-               {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
-              {"version", versions},
-              {"arch", "native"}}
+  return json{
+      {"provider", {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
+      {"version", versions},
+      {"arch", "native"}}
       .dump();
 }
 
 Result<FunctionStatus> function_status_from_json(std::string_view text) {
   FunctionStatus status;
-  const auto read = parse_json_object(text, bytes_max,
-                                      [&status](const Fields& fields) { status = read_status(fields); });
+  const auto read = parse_json_object(
+      text, bytes_max, [&status](const Fields& fields) { status = read_status(fields); });
   if (!read) return tl::unexpected(Error(read.error()).within("function status"));
   return status;
 }

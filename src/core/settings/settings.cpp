@@ -50,12 +50,12 @@ constexpr std::array<Setting, 23> table{{
     {"membership.peers_file", text, "", 0, 0, "", "peers.txt",
      "list of neighbours, one HOST:PORT per line, read again when it changes",
      "AGENT_BOOTSTRAP_NODES_FILE"},
-    {"node.name", text, "", 0, 0, "", "node", "what people call this node: 1 to 63 of a-z, 0-9, '-'",
-     ""},
+    {"node.name", text, "", 0, 0, "", "node",
+     "what people call this node: 1 to 63 of a-z, 0-9, '-'", ""},
     {"peer.advertise", text, "", 0, 0, "", "", "HOST:PORT that neighbours use; empty for peer.bind",
      "AGENT_HAPROXY_HOST"},
-    {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443", "where neighbours connect, with mutual TLS",
-     "AGENT_HAPROXY_PORT"},
+    {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443",
+     "where neighbours connect, with mutual TLS", "AGENT_HAPROXY_PORT"},
     {"strategy.name", text, "", 0, 0, "", "grant_and_spill",
      "load-balancing strategy, see dfaas strategy list", "AGENT_STRATEGY"},
     {"strategy.period_ms", integer, "ms", 500, 600000, "", "2000", "time between two plans",
@@ -65,11 +65,16 @@ constexpr std::array<Setting, 23> table{{
 
 std::string_view kind_text(SettingKind kind) {
   switch (kind) {
-    case text: return "text";
-    case word: return "word";
-    case integer: return "integer";
-    case number: return "number";
-    case address: return "HOST:PORT";
+    case text:
+      return "text";
+    case word:
+      return "word";
+    case integer:
+      return "integer";
+    case number:
+      return "number";
+    case address:
+      return "HOST:PORT";
   }
   return "text";
 }
@@ -81,9 +86,12 @@ std::string allowed(const Setting& setting) {
       return fmt::format("{} from {:.15g} to {:.15g}",
                          setting.kind == integer ? "an integer" : "a number", setting.low,
                          setting.high);
-    case word: return "one of " + std::string(setting.words);
-    case address: return "HOST:PORT with a port from 1 to 65535";
-    case text: return "a text of at most 4096 printable characters";
+    case word:
+      return "one of " + std::string(setting.words);
+    case address:
+      return "HOST:PORT with a port from 1 to 65535";
+    case text:
+      return "a text of at most 4096 printable characters";
   }
   return "";
 }
@@ -127,7 +135,8 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
     row[0] = i;
     for (std::size_t j = 1; j <= right.size(); ++j) {
       const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (left[i - 1] == right[j - 1] ? 0 : 1)});
+      row[j] =
+          std::min({above + 1, row[j - 1] + 1, diagonal + (left[i - 1] == right[j - 1] ? 0 : 1)});
       diagonal = above;
     }
   }
@@ -135,9 +144,11 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
 }
 
 std::string_view nearest_name(std::string_view name) {
-  return std::ranges::min_element(table, {}, [name](const Setting& setting) {
-           return edit_distance(setting.name, name.substr(0, 100));
-         })->name;
+  return std::ranges::min_element(table, {},
+                                  [name](const Setting& setting) {
+                                    return edit_distance(setting.name, name.substr(0, 100));
+                                  })
+      ->name;
 }
 
 }  // namespace
@@ -161,7 +172,8 @@ std::string environment_name(std::string_view setting) {
 std::string explain(const Setting& setting) {
   std::string text = fmt::format("{}: {}\n  kind     {}\n", setting.name, setting.sentence,
                                  kind_text(setting.kind));
-  if (!setting.unit.empty()) fmt::format_to(std::back_inserter(text), "  unit     {}\n", setting.unit);
+  if (!setting.unit.empty())
+    fmt::format_to(std::back_inserter(text), "  unit     {}\n", setting.unit);
   fmt::format_to(std::back_inserter(text), "  allowed  {}\n  default  {}\n  variable {}\n",
                  allowed(setting), in_quotes(setting.otherwise), environment_name(setting.name));
   if (!setting.alias.empty()) {

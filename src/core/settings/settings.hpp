@@ -2,8 +2,8 @@
 /// @file
 /// Every setting of a node in one table: name, unit, bounds, default and a sentence.
 ///
-/// Order   default < file < environment < flag; the caller hands over texts in that order, each with where
-///         it came from, and gets a checked set or one clear sentence.
+/// Order   default < file < environment < flag; the caller hands over texts in that order, each
+///         with where it came from, and gets a checked set or one clear sentence.
 /// Use     `dfaas config explain NAME` and docs/reference/settings.md come from this table.
 #pragma once
 
@@ -56,8 +56,8 @@ struct SettingText {
 
 class Settings {
  public:
-  /// Errors: invalid_input naming setting, value, origin and what is allowed; an unknown name comes with
-  /// the nearest known one.
+  /// Errors: invalid_input naming setting, value, origin and what is allowed; an unknown name comes
+  /// with the nearest known one.
   static Result<Settings> parse(std::span<const SettingText> texts);
 
   /// The name must be in the table and of that kind.

@@ -9,8 +9,9 @@
 namespace dfaas {
 namespace {
 
-constexpr double usable_ratio = 0.95;   ///< rho: of the slots; flat between 0.85 and 1 when simulated.
-constexpr double floor_ratio = 0.1;     ///< Of a neighbour's capacity, shared among its neighbours.
+constexpr double usable_ratio =
+    0.95;                            ///< rho: of the slots; flat between 0.85 and 1 when simulated.
+constexpr double floor_ratio = 0.1;  ///< Of a neighbour's capacity, shared among its neighbours.
 constexpr double floor_weight_min = 0.001;
 constexpr double quality_min = 0.02;
 constexpr double quality_recovery = 0.05;  ///< Per 2 s: a bad name is forgotten in about a minute.
@@ -111,13 +112,13 @@ void add_asks(const FunctionView& function, const std::vector<Offer>& offers,
   }
 }
 
-/// Headroom beyond our own users, max-min fairly among those who asked; the rest as a gift in advance.
+/// Headroom beyond our own users, max-min fairly among those who asked; the rest as a gift ahead.
 void add_grants(const FunctionView& function, const std::vector<Offer>& offers, FunctionPlan& plan,
                 StrategyResult& result) {
   if (!function.deployed || offers.empty()) return;
   const double service = to_seconds(function.service_time);
-  const double headroom = std::max(
-      0.0, usable_ratio * function.slots / service - function.arrivals.per_second);
+  const double headroom =
+      std::max(0.0, usable_ratio * function.slots / service - function.arrivals.per_second);
   std::vector<double> asks;
   asks.reserve(offers.size());
   for (const Offer& offer : offers) asks.push_back(offer.function->asked.per_second);

@@ -2,10 +2,11 @@
 /// @file
 /// Max-min fair division of one capacity among several demands.
 ///
-/// Guarantees  No share over its demand; shares sum to min(capacity, sum of demands); raising one share
-///             would lower a smaller or equal one; the order of demands does not matter.
+/// Guarantees  No share over its demand; shares sum to min(capacity, sum of demands); raising one
+///             share would lower a smaller or equal one; the order of demands does not matter.
 /// Cost        O(n log n).
-/// Source      D. Bertsekas, R. Gallager, "Data Networks", 2nd ed., section 6.5.2 (max-min fairness).
+/// Source      D. Bertsekas, R. Gallager, "Data Networks", 2nd ed., section 6.5.2 (max-min
+///             fairness).
 #pragma once
 
 #include <span>
@@ -13,7 +14,8 @@
 
 namespace dfaas {
 
-/// `demands` and `capacity` in one unit, finite; negative ones count as 0. Result in order of `demands`.
+/// `demands` and `capacity` in one unit, finite; negative ones count as 0. The result is in the
+/// order of `demands`.
 std::vector<double> water_fill(std::span<const double> demands, double capacity);
 
 }  // namespace dfaas

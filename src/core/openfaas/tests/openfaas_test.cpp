@@ -34,13 +34,14 @@ TEST_P(AmbiguousTarget, IsRefused) {
   EXPECT_TRUE(std::holds_alternative<RefusedRoute>(parse_route(GetParam()))) << GetParam();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Targets, AmbiguousTarget,
-    testing::Values("", "function/x", "http://h/function/x", "*", "/function/../system/functions",
-                    "/function/x/../y", "/function//x", "//function/x", "/function/x%2Fy",
-                    "/function/x%2fy", "/function/%2e%2e/x", "/function/x\\y", "/function/x y",
-                    "/function/x%00", "/function/x\x01", "/function/\xc3\xa9", "/function/",
-                    "/function/a.b.c", "/function/x#y", "/function/./x", "/function/x/."));
+INSTANTIATE_TEST_SUITE_P(Targets, AmbiguousTarget,
+                         testing::Values("", "function/x", "http://h/function/x", "*",
+                                         "/function/../system/functions", "/function/x/../y",
+                                         "/function//x", "//function/x", "/function/x%2Fy",
+                                         "/function/x%2fy", "/function/%2e%2e/x", "/function/x\\y",
+                                         "/function/x y", "/function/x%00", "/function/x\x01",
+                                         "/function/\xc3\xa9", "/function/", "/function/a.b.c",
+                                         "/function/x#y", "/function/./x", "/function/x/."));
 
 TEST(Route, TakesAnyBytesWithoutHarm) {
   Random random{1};
@@ -123,11 +124,12 @@ TEST(ClassicEnvironment, CarriesTheRequest) {
 }
 
 TEST(Status, RoundTripsAndHoldsWhatFaasCliReads) {
-  const FunctionStatus status{.deployment = {.function = *FunctionName::parse("f"), .image = "host:"},
-                              .created_at = "2026-01-01T00:00:00Z",
-                              .invocation_count = 3,
-                              .replicas = 1,
-                              .available_replicas = 1};
+  const FunctionStatus status{
+      .deployment = {.function = *FunctionName::parse("f"), .image = "host:"},
+      .created_at = "2026-01-01T00:00:00Z",
+      .invocation_count = 3,
+      .replicas = 1,
+      .available_replicas = 1};
   const auto list = function_list_from_json(function_list_json(std::span(&status, 1)));
   ASSERT_TRUE(list) << list.error().message;
   EXPECT_EQ(list->at(0).deployment.function, status.deployment.function);

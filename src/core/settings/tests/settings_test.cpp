@@ -48,20 +48,22 @@ TEST_P(BadSetting, IsNamedWithItsValueAndWhatIsAllowed) {
   EXPECT_NE(message.find(GetParam().expected), std::string::npos) << message;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Values, BadSetting,
-    testing::Values(Bad{"strategy.perod_ms", "1", "strategy.period_ms"},
-                    Bad{"strategy.period_ms", "1", "500 to 600000"},
-                    Bad{"strategy.period_ms", "two", "two"}, Bad{"log.format", "xml", "text|json"},
-                    Bad{"user.bind", "8080", "HOST:PORT"}, Bad{"user.bind", "a:0", "65535"},
-                    Bad{"dispatcher.retry_ratio", "nan", "0 to 10"},
-                    Bad{"node.name", "a\nb", "printable"}));
+INSTANTIATE_TEST_SUITE_P(Values, BadSetting,
+                         testing::Values(Bad{"strategy.perod_ms", "1", "strategy.period_ms"},
+                                         Bad{"strategy.period_ms", "1", "500 to 600000"},
+                                         Bad{"strategy.period_ms", "two", "two"},
+                                         Bad{"log.format", "xml", "text|json"},
+                                         Bad{"user.bind", "8080", "HOST:PORT"},
+                                         Bad{"user.bind", "a:0", "65535"},
+                                         Bad{"dispatcher.retry_ratio", "nan", "0 to 10"},
+                                         Bad{"node.name", "a\nb", "printable"}));
 
 TEST(SettingsReference, IsTheCommittedPage) {
   std::ifstream file(DFAAS_SETTINGS_PAGE);
   std::stringstream page;
   page << file.rdbuf();
-  EXPECT_EQ(page.str(), settings_reference()) << "run: dfaas config reference > " DFAAS_SETTINGS_PAGE;
+  EXPECT_EQ(page.str(), settings_reference())
+      << "run: dfaas config reference > " DFAAS_SETTINGS_PAGE;
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ std::string own_binary();
 void add_agent_command(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
+void add_demo_command(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);
 void add_keeper_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);

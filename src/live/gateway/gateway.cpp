@@ -218,6 +218,10 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
 asio::awaitable<void> serve_peer(GatewayCore* core, ServerConnection* connection,
                                  RequestHead head) {
   Route route = parse_route(head.target);
+  if (std::holds_alternative<HealthzRoute>(route)) {  // The front door's own check of us.
+    co_await respond_health(core, connection);
+    co_return;
+  }
   auto from = NodeId::parse(head.headers.get("DFaaS-Node-ID"));
   auto* call = std::get_if<FunctionCallRoute>(&route);
   if (!from) {

@@ -41,6 +41,7 @@ void add_client_commands(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);
 void add_keeper_command(CLI::App& root, ExitStatus& status);
+void add_load_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);
 void add_peers_command(CLI::App& root, ExitStatus& status);
 void add_pki_command(CLI::App& root, ExitStatus& status);

@@ -42,6 +42,7 @@ void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);
 void add_keeper_command(CLI::App& root, ExitStatus& status);
+void add_load_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);
 void add_peers_command(CLI::App& root, ExitStatus& status);
 void add_pki_command(CLI::App& root, ExitStatus& status);

@@ -132,6 +132,9 @@ class ClientConnection {
   boost::asio::awaitable<Result<ResponseHead>> read_head(Millis patience);
   boost::asio::awaitable<Result<std::size_t>> read_body(std::span<char> into, Millis patience);
 
+  /// Has anything of the answer to the last request arrived? False after a failure means that the
+  /// server closed the line without a word.
+  [[nodiscard]] bool answer_begun() const;
   [[nodiscard]] bool body_done() const;
   /// Is there body already read from the wire? Then read_body() will not wait.
   [[nodiscard]] bool body_at_hand() const;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
@@ -51,14 +52,24 @@ asio::awaitable<Result<ClientConnection>> ClientConnection::connect(Endpoint end
         asio::local::stream_protocol::endpoint(endpoint.unix_path), as_result);
     if (error) co_return net_failure(("connecting to " + endpoint.text()).c_str(), error);
   } else {
-    asio::ip::tcp::resolver resolver(executor);
-    const auto [resolve_error, found] =
-        co_await resolver.async_resolve(endpoint.host, std::to_string(endpoint.port), as_result);
-    if (resolve_error) co_return net_failure(("resolving " + endpoint.host).c_str(), resolve_error);
+    // An address needs no resolver, which would ask on a thread of its own each time.
+    BeastError not_an_address;
+    const auto address = asio::ip::make_address(endpoint.host, not_an_address);
+    std::vector<asio::ip::tcp::endpoint> candidates;
+    if (!not_an_address) {
+      candidates.emplace_back(address, endpoint.port);
+    } else {
+      asio::ip::tcp::resolver resolver(executor);
+      const auto [resolve_error, found] =
+          co_await resolver.async_resolve(endpoint.host, std::to_string(endpoint.port), as_result);
+      if (resolve_error)
+        co_return net_failure(("resolving " + endpoint.host).c_str(), resolve_error);
+      for (const auto& entry : found) candidates.push_back(entry.endpoint());
+    }
     BeastError error = asio::error::host_not_found;
-    for (const auto& entry : found) {
+    for (const auto& candidate : candidates) {
       stream.expires_after(patience);
-      std::tie(error) = co_await stream.async_connect(entry.endpoint(), as_result);
+      std::tie(error) = co_await stream.async_connect(candidate, as_result);
       if (!error) break;
       stream.close();
     }
@@ -161,6 +172,10 @@ asio::awaitable<Result<std::size_t>> ClientConnection::read_body(std::span<char>
   auto filled = co_await read_some_body(&s.stream, &s.buffer, &*s.parser, into, patience);
   if (!filled) s.broken = true;
   co_return filled;
+}
+
+bool ClientConnection::answer_begun() const {
+  return state_->buffer.size() > 0 || (state_->parser && state_->parser->got_some());
 }
 
 bool ClientConnection::body_done() const { return state_->parser && state_->parser->is_done(); }

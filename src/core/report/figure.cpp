@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
-#include <iterator>
+#include <limits>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -146,7 +146,7 @@ Panel make_panel(const Chart& chart, const Figure& figure, const Palette& palett
   for (std::size_t i = 0; i < chart.x.size(); ++i) {
     if (std::abs(chart.x[i]) <= magnitude_max) order.push_back(i);
   }
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return chart.x[i]; });
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair(chart.x[i], i); });
 
   const std::size_t bucket = (order.size() + chart_points_max - 1) / chart_points_max;
   const Gathering gathering = is_stacked(figure.kind) ? Gathering::mean : Gathering::highest;
@@ -174,7 +174,8 @@ Panel make_panel(const Chart& chart, const Figure& figure, const Palette& palett
   for (const ChartEvent& event : chart.events) {
     if (std::abs(event.x) <= magnitude_max) panel.events.push_back(event);
   }
-  std::ranges::stable_sort(panel.events, {}, &ChartEvent::x);
+  std::ranges::sort(panel.events, {},
+                    [](const ChartEvent& event) { return std::tie(event.x, event.label); });
   if (panel.events.size() > chart_events_max) {
     panel.notes.push_back(
         fmt::format("{} more events are not shown.", panel.events.size() - chart_events_max));
@@ -676,6 +677,7 @@ std::string Palette::classes_of(std::string_view name) const {
 
 std::string figure_html(const Figure& figure, const Palette& palette) {
   std::vector<Panel> panels;
+  panels.reserve(figure.charts.size());
   for (const Chart& chart : figure.charts) panels.push_back(make_panel(chart, figure, palette));
 
   std::string out = "<figure>\n<figcaption>";

@@ -15,7 +15,7 @@
 ///             in the report; colours can be told apart with the common colour vision deficiencies
 ///             and are never the only carrier of a meaning.
 /// Limits      chart_points_max and the other limits below. What a limit changes, the page says.
-/// Cost        About 1 ms and 100 kB for ten charts of 40 points.
+/// Cost        About 1.5 ms and 130 kB for seven charts of 40 points (measured, debug build).
 #pragma once
 
 #include <cstddef>

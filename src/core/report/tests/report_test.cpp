@@ -489,6 +489,7 @@ TEST(Report, ReplacesWhatIsNoText) {
   EXPECT_EQ(escaped("\xFF"), bad);
   EXPECT_EQ(escaped("\xC3"), bad);                                // Cut short.
   EXPECT_EQ(escaped("\xC0\xBC"), bad + bad);                      // '<' in two bytes.
+  EXPECT_EQ(escaped("\xE0\x80\xBC"), bad + bad + bad);            // And in three.
   EXPECT_EQ(escaped("\xED\xA0\x80"), bad + bad + bad);            // Half a surrogate pair.
   EXPECT_EQ(escaped("\xF4\x90\x80\x80"), bad + bad + bad + bad);  // Beyond Unicode.
   EXPECT_EQ(escaped("a\u202Ez"), "a" + bad + "z");                // Would turn the rest around.

@@ -21,8 +21,8 @@ constexpr std::uint64_t service_time_warm_up = 10;
 constexpr int failures_until_down = 2;
 constexpr Micros attempt_time_min{250'000};
 constexpr double guest_burst_seconds = 1.0;
-/// Mean service times for which a neighbour that told of no room gets no further tries.
-constexpr double full_memory = 0.25;
+/// A neighbour that told of no room gets no further tries for so long, or until it takes a first one.
+constexpr double full_memory_seconds = 1;
 
 /// Tokens that come back with time.
 struct TokenBucket {
@@ -376,7 +376,9 @@ struct Dispatcher::State {
   /// Once per try, however often the caller tells.
   void count_acceptance(Request& request) {
     if (std::exchange(request.is_accepted, true)) return;
-    ++request.function->peers[request.peer].counters.accepted;
+    PeerState& peer = request.function->peers[request.peer];
+    ++peer.counters.accepted;
+    peer.full_until = {};
     health[request.peer].failures = 0;
   }
 
@@ -535,7 +537,7 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<in
     ++state.counters.refused;
     s.health[request.peer].failures = 0;
     const bool is_full = outcome == Outcome::busy && room.value_or(0) == 0;
-    if (is_full) state.full_until = now + from_seconds(full_memory * s.service_seconds(f));
+    if (is_full) state.full_until = now + from_seconds(full_memory_seconds);
   }
   return s.place(id, request, Cause::not_started, now);
 }

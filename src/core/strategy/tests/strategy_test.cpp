@@ -37,7 +37,9 @@ FunctionView own(double arrivals) {
 NeighbourView neighbour(std::size_t index, NeighbourFunction function) {
   function.function = work;
   if (function.service_time.count() == 0) function.service_time = Micros{100'000};
-  return {.id = node(index), .slot = static_cast<int>(index) + 1, .up = true,
+  return {.id = node(index),
+          .slot = static_cast<int>(index) + 1,
+          .up = true,
           .functions = {std::move(function)}};
 }
 
@@ -234,8 +236,8 @@ TEST(GrantAndSpillProperty, GivesNoMoreThanItHasAndPlansOnlyUsableNumbers) {
         double given = 0;
         double asked = 0;
         for (const NeighbourView& sharer : view.neighbours) {
-          const auto theirs = std::ranges::find(sharer.functions, function.function,
-                                                &NeighbourFunction::function);
+          const auto theirs =
+              std::ranges::find(sharer.functions, function.function, &NeighbourFunction::function);
           if (const auto grants = result.grants.find(sharer.id); grants != result.grants.end()) {
             for (const FunctionGrant& grant : grants->second) {
               if (grant.function != function.function) continue;
@@ -251,9 +253,9 @@ TEST(GrantAndSpillProperty, GivesNoMoreThanItHasAndPlansOnlyUsableNumbers) {
             }
           }
         }
-        const double headroom = std::max(
-            0.0, 0.95 * function.slots / to_seconds(function.service_time) -
-                     function.arrivals.per_second);
+        const double headroom =
+            std::max(0.0, 0.95 * function.slots / to_seconds(function.service_time) -
+                              function.arrivals.per_second);
         EXPECT_LE(given, headroom * (1 + 1e-9) + 1e-6);
         EXPECT_LE(asked, function.arrivals.per_second * (1 + 1e-9) + 1e-6);
       }

@@ -32,6 +32,9 @@ sanitize: setup  ## Run every test under the address, undefined-behaviour and th
 	@$(MAKE) --no-print-directory test preset=asan
 	@$(MAKE) --no-print-directory test preset=tsan
 
+fuzz: setup  ## Fuzz every reader of untrusted text (seconds=60 each; takes clang 19)
+	@tests/fuzz/run $(or $(seconds),60)
+
 bench: build  ## Measure against the bars; writes build/bench/results.json
 	@cmake --preset bench --log-level=WARNING
 	@cmake --build --preset bench -j $(jobs)

@@ -1,5 +1,6 @@
 # Every foreign library, found once, and the options every target of ours is compiled with.
 option(DFAAS_BENCH "Build the benchmark programs" OFF)
+option(DFAAS_FUZZ "Build the libFuzzer programs of tests/fuzz; takes clang" OFF)
 set(DFAAS_SANITIZE "" CACHE STRING "Value for -fsanitize=, empty for none")
 
 find_package(Threads REQUIRED)
@@ -36,6 +37,15 @@ target_compile_definitions(dfaas_options INTERFACE
 target_link_libraries(dfaas_options INTERFACE tl::expected fmt::fmt)
 if(MOLD)
   target_link_options(dfaas_options INTERFACE -fuse-ld=mold)
+endif()
+if(DFAAS_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "DFAAS_FUZZ takes clang, not ${CMAKE_CXX_COMPILER}: use the preset fuzz")
+  endif()
+  # Every library is instrumented, so that the fuzzer sees which code an input reaches.
+  target_compile_options(dfaas_options INTERFACE -fsanitize=fuzzer-no-link,address,undefined
+    -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(dfaas_options INTERFACE -fsanitize=address,undefined)
 endif()
 if(DFAAS_SANITIZE)
   target_compile_options(dfaas_options INTERFACE

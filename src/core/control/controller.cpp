@@ -12,12 +12,25 @@ namespace {
 
 constexpr double arrivals_weight = 0.6;  ///< Of the newest period in the smoothed rate.
 constexpr Micros service_time_default{100'000};
+constexpr Micros period_min{100'000};  ///< For what is divided by it.
+constexpr Micros plan_pause{100'000};  ///< Between plans that changes ask for.
+constexpr Micros grants_cost{25};      ///< Of one neighbour and function, generously.
+constexpr int takeover_heartbeats = 4;
+constexpr Millis lifetime_max{60'000};  ///< Nobody's word counts for longer.
 
 /// A value and until when it counts.
 struct Leased {
   Rate value;
   Rate left;
   Instant until{};
+};
+
+/// The newest number of each kind of message: they travel on several connections, so that a request
+/// may overtake an answer, and neither makes the other old.
+struct Sequences {
+  std::uint64_t any = 0;
+  std::uint64_t request = 0;
+  std::uint64_t answer = 0;
 };
 
 struct Neighbour {
@@ -28,10 +41,11 @@ struct Neighbour {
   bool up = false;
   bool draining = false;
   Micros rtt{0};
-  Instant admitted{};
   Instant last_answer{};
+  Instant last_sign{};  ///< Of the node, be it of its front door alone.
   std::string boot;
-  std::uint64_t sequence = 0;
+  std::string boot_before;  ///< Its messages may still be under way.
+  Sequences newest_of;
   std::vector<FunctionOffer> functions;
   std::map<FunctionName, Leased> asked;           ///< By it, of us.
   std::map<FunctionName, Leased> granted;         ///< By it, to us.
@@ -43,6 +57,7 @@ struct Neighbour {
 struct OwnFunction {
   FunctionObservation seen;
   std::uint64_t arrivals_at_plan = 0;
+  Instant counted_from{};
   Rate arrivals;
   bool has_rate = false;
 };
@@ -78,8 +93,13 @@ struct Controller::State {
   bool draining = false;
   bool is_observed = false;
   bool is_plan_due = false;
-  Instant planned_at{};
+  Instant hold_until{};  ///< The gateway keeps the plan of the agent before us until then.
+  Instant planned_at{};  ///< At the last period's end.
+  Instant newest_plan_at{};
   bool is_planned = false;
+  std::map<NodeId, std::vector<FunctionGrant>> grants;
+  Instant granted_at{};
+  bool are_asks_new = false;  ///< Some came that `grants` do not know.
 
   [[nodiscard]] Millis lifetime() const { return 3 * settings.period; }
   [[nodiscard]] Micros silence_max() const {
@@ -88,48 +108,52 @@ struct Controller::State {
 
   // --- the view
 
-  /// May requests for `own` travel between us and this neighbour, and is it the same code?
-  [[nodiscard]] bool may_share(const FunctionObservation& own, const Neighbour& neighbour,
-                               const FunctionOffer& offer) const {
-    const bool same_organisation = neighbour.organisation == settings.organisation;
-    const auto admits = [same_organisation](Sharing share) {
-      return share == Sharing::federation || (share == Sharing::organisation && same_organisation);
-    };
-    if (!admits(offer.share)) return false;
-    if (!own.deployed) return true;
-    return admits(own.traits.share) && (own.traits.match_by_name || own.digest == offer.digest);
+  [[nodiscard]] bool admits(Sharing share, const Neighbour& neighbour) const {
+    return share == Sharing::federation ||
+           (share == Sharing::organisation && neighbour.organisation == settings.organisation);
   }
 
-  /// Names that users ask for here, that run here, or that a neighbour offers.
+  /// Names that run here, or that a neighbour offers us. A plan has a limit, so each neighbour has a
+  /// share of it: nobody can crowd out the others with names.
   [[nodiscard]] std::set<FunctionName> names() const {
     std::set<FunctionName> all;
     for (const auto& [name, function] : functions) {
-      if (function.seen.deployed) all.insert(name);
+      if (function.seen.deployed && all.size() < functions_max) all.insert(name);
     }
+    if (neighbours.empty()) return all;
+    const std::size_t quota = (functions_max - all.size()) / neighbours.size();
     for (const auto& [id, neighbour] : neighbours) {
-      for (const FunctionOffer& offer : neighbour.functions) all.insert(offer.function);
+      std::size_t taken = 0;
+      for (const FunctionOffer& offer : neighbour.functions) {
+        if (taken == quota) break;
+        if (admits(offer.share, neighbour) && all.insert(offer.function).second) ++taken;
+      }
     }
     return all;
   }
 
-  /// Of a function that we lack, neighbours may run different code: that of most of them counts.
-  [[nodiscard]] std::string prevailing_digest(const FunctionName& name) const {
-    std::map<std::string, int> votes;
+  /// Of a function that we lack, neighbours may run different code: that of most of them counts, the
+  /// first in order where two have as many.
+  [[nodiscard]] std::map<FunctionName, std::string> prevailing_digests() const {
+    std::map<FunctionName, std::map<std::string, int>> votes;
     for (const auto& [id, neighbour] : neighbours) {
+      if (!neighbour.up) continue;
       for (const FunctionOffer& offer : neighbour.functions) {
-        if (offer.function == name && neighbour.up) ++votes[offer.digest];
+        if (admits(offer.share, neighbour)) ++votes[offer.function][offer.digest];
       }
     }
-    std::string best;
-    int most = 0;
-    for (const auto& [digest, count] : votes) {
-      if (count > most) std::tie(best, most) = std::pair(digest, count);
+    std::map<FunctionName, std::string> result;
+    for (const auto& [name, counts] : votes) {
+      const auto most =
+          std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
+      result.emplace(name, most->first);
     }
-    return best;
+    return result;
   }
 
   [[nodiscard]] NodeView view(Instant now, Micros period) const {
     NodeView result{.self = settings.self, .organisation = settings.organisation, .period = period};
+    const auto prevailing = prevailing_digests();
     for (const FunctionName& name : names()) {
       FunctionView function{.function = name, .service_time = service_time_default};
       if (const auto own = functions.find(name); own != functions.end()) {
@@ -141,7 +165,10 @@ struct Controller::State {
         function.arrivals = own->second.arrivals;
         if (seen.service_time.count() > 0) function.service_time = seen.service_time;
       }
-      if (!function.deployed) function.digest = prevailing_digest(name);
+      if (const auto digest = prevailing.find(name);
+          !function.deployed && digest != prevailing.end()) {
+        function.digest = digest->second;
+      }
       result.functions.push_back(std::move(function));
     }
     for (const auto& [id, neighbour] : neighbours) {
@@ -158,25 +185,25 @@ struct Controller::State {
                        .slot = neighbour.slot,
                        .up = neighbour.up && !neighbour.draining,
                        .rtt = neighbour.rtt};
-    for (const FunctionOffer& offer : neighbour.functions) {
-      const auto mine =
-          std::ranges::lower_bound(own.functions, offer.function, {}, &FunctionView::function);
-      if (mine == own.functions.end() || mine->function != offer.function) continue;
-      const FunctionObservation seen{.function = mine->function,
-                                     .digest = mine->digest,
-                                     .deployed = mine->deployed,
-                                     .traits = mine->traits};
-      if (!may_share(seen, neighbour, offer)) continue;
-      if (!mine->deployed && offer.digest != mine->digest) continue;
-      NeighbourFunction function{
-          .function = offer.function,
-          .slots = offer.slots,
-          .service_time =
-              offer.service_time.count() > 0 ? Micros(offer.service_time) : mine->service_time,
-          .granted = alive(neighbour.granted, offer.function, now, &Leased::value),
-          .left = alive(neighbour.granted, offer.function, now, &Leased::left),
-          .asked = alive(neighbour.asked, offer.function, now, &Leased::value)};
-      count_forwards(neighbour, function);
+    auto offer = neighbour.functions.begin();
+    for (const FunctionView& mine : own.functions) {
+      while (offer != neighbour.functions.end() && offer->function < mine.function) ++offer;
+      const bool is_offered =
+          offer != neighbour.functions.end() && offer->function == mine.function;
+      if (mine.deployed && !admits(mine.traits.share, neighbour)) continue;
+      if (!is_offered && !mine.deployed) continue;
+      NeighbourFunction function{.function = mine.function, .service_time = mine.service_time};
+      if (is_offered) {
+        const bool same_code =
+            offer->digest == mine.digest || (mine.deployed && mine.traits.match_by_name);
+        if (!admits(offer->share, neighbour) || !same_code) continue;
+        function.slots = offer->slots;
+        if (offer->service_time.count() > 0) function.service_time = offer->service_time;
+        function.granted = alive(neighbour.granted, mine.function, now, &Leased::value);
+        function.left = alive(neighbour.granted, mine.function, now, &Leased::left);
+        count_forwards(neighbour, function);
+      }
+      function.asked = alive(neighbour.asked, mine.function, now, &Leased::value);
       view.functions.push_back(std::move(function));
     }
     return view;
@@ -197,25 +224,30 @@ struct Controller::State {
 
   // --- planning
 
-  void smooth_arrivals(Micros period) {
+  void smooth_arrivals(Instant now) {
     for (auto& [name, function] : functions) {
+      const auto counted = std::chrono::duration_cast<Micros>(now - function.counted_from);
+      if (counted < Micros(settings.period) / 2) continue;  // A rate of less would be noise.
       const std::uint64_t total = function.seen.user_arrivals;
       const std::uint64_t grown =
           total >= function.arrivals_at_plan ? total - function.arrivals_at_plan : total;
-      const Rate newest{static_cast<double>(grown) / to_seconds(period)};
+      const Rate newest{static_cast<double>(grown) / to_seconds(counted)};
       const double weight = function.has_rate ? arrivals_weight : 1;
       function.arrivals = function.arrivals * (1 - weight) + newest * weight;
       function.arrivals_at_plan = total;
+      function.counted_from = now;
       function.has_rate = true;
     }
   }
+
+  [[nodiscard]] bool may_plan(Instant now) const { return is_observed && now >= hold_until; }
 
   /// `is_tick`: a period is over, so counters start anew; else only the neighbourhood changed.
   InstallPlan make_plan(Instant now, bool is_tick) {
     const Micros since =
         is_planned ? std::chrono::duration_cast<Micros>(now - planned_at) : Micros(settings.period);
-    const Micros period = std::max(since, Micros(Millis{100}));
-    if (is_tick) smooth_arrivals(period);
+    const Micros period = std::max(since, period_min);
+    if (is_tick) smooth_arrivals(now);
     StrategyResult result = strategy.plan(view(now, period), memory, random);
     if (is_tick) {
       memory = std::move(result.memory);
@@ -224,6 +256,7 @@ struct Controller::State {
       for (auto& [id, neighbour] : neighbours) neighbour.counters = neighbour.newest;
     }
     for (auto& [id, neighbour] : neighbours) neighbour.asks = std::move(result.asks[id]);
+    keep_grants(now, std::move(result.grants));
     plan = RoutingPlan{.version = plan.version + 1,
                        .strategy = std::string(strategy.name),
                        .lifetime = lifetime(),
@@ -237,8 +270,36 @@ struct Controller::State {
                             .up = neighbour.up,
                             .rtt = neighbour.rtt});
     }
+    newest_plan_at = now;
     is_plan_due = false;
     return {.plan = plan};
+  }
+
+  void keep_grants(Instant now, std::map<NodeId, std::vector<FunctionGrant>> newest) {
+    grants = std::move(newest);
+    granted_at = now;
+    are_asks_new = false;
+  }
+
+  /// What `neighbour` may have: computed anew when somebody asked for something else, but not so often
+  /// that the division among many neighbours and functions becomes our main work.
+  [[nodiscard]] std::vector<FunctionGrant> grants_for(const NodeId& id, const Neighbour& neighbour,
+                                                      Instant now) {
+    const auto pairs = static_cast<Micros::rep>(functions.size() * neighbours.size());
+    const Micros pause = std::min(Micros(settings.heartbeat), pairs * grants_cost);
+    if (are_asks_new && now - granted_at >= pause) {
+      Random unused{0};
+      keep_grants(now, strategy.plan(view(now, Micros(settings.period)), memory, unused).grants);
+    }
+    const auto found = grants.find(id);
+    if (found == grants.end()) return {};
+    std::vector<FunctionGrant> result = found->second;
+    // Computed for what was asked then; a grant never exceeds what is asked now.
+    for (FunctionGrant& grant : result) {
+      grant.granted =
+          std::min(grant.granted, alive(neighbour.asked, grant.function, now, &Leased::value));
+    }
+    return result;
   }
 
   // --- messages
@@ -261,23 +322,28 @@ struct Controller::State {
     return out;
   }
 
-  /// Takes what every message says of its sender. False when it is older than one already seen.
-  bool learn(Neighbour& neighbour, const ExchangeMessage& message) {
-    const bool same_start = neighbour.boot == message.boot;
-    if (same_start && message.sequence <= neighbour.sequence) return false;
-    if (!same_start) {
+  /// Takes what every message says of its sender. False when it is older than one of its kind that
+  /// came before.
+  bool learn(Neighbour& neighbour, const ExchangeMessage& message,
+             std::uint64_t Sequences::* kind) {
+    if (message.boot == neighbour.boot_before) return false;
+    if (message.boot != neighbour.boot) {
       neighbour.granted.clear();
       neighbour.asked.clear();
+      neighbour.newest_of = {};
+      neighbour.boot_before = std::exchange(neighbour.boot, message.boot);
+    } else if (message.sequence <= neighbour.newest_of.*kind) {
+      return false;
     }
-    neighbour.boot = message.boot;
-    neighbour.sequence = message.sequence;
+    neighbour.newest_of.*kind = message.sequence;
+    if (message.sequence < neighbour.newest_of.any) return true;
+    neighbour.newest_of.any = message.sequence;
+    const auto is_same = [](const FunctionOffer& a, const FunctionOffer& b) {
+      return a.function == b.function && a.digest == b.digest && a.slots == b.slots &&
+             a.share == b.share;
+    };
     if (neighbour.name != message.name || neighbour.draining != message.draining ||
-        neighbour.functions.size() != message.functions.size() ||
-        !std::ranges::equal(neighbour.functions, message.functions,
-                            [](const FunctionOffer& a, const FunctionOffer& b) {
-                              return a.function == b.function && a.digest == b.digest &&
-                                     a.slots == b.slots && a.share == b.share;
-                            })) {
+        !std::ranges::equal(neighbour.functions, message.functions, is_same)) {
       is_plan_due = true;
     }
     neighbour.name = message.name;
@@ -286,50 +352,80 @@ struct Controller::State {
     return true;
   }
 
+  [[nodiscard]] static Instant end_of(const ExchangeMessage& message, Instant now) {
+    return now + std::min(message.lifetime, lifetime_max);
+  }
+
+  /// A neighbour that gave no sign for too long is down.
+  void notice_silence(Neighbour& neighbour, Instant now) {
+    if (!neighbour.up || now - neighbour.last_sign <= silence_max()) return;
+    neighbour.up = false;
+    is_plan_due = true;
+  }
+
   std::vector<ControllerAction> with_due_plan(Instant now, std::vector<ControllerAction> actions) {
-    if (is_plan_due && is_observed) actions.emplace_back(make_plan(now, false));
+    if (is_plan_due && may_plan(now) && now - newest_plan_at >= plan_pause) {
+      actions.emplace_back(make_plan(now, false));
+    }
     return actions;
   }
 
   // --- events
 
   std::vector<ControllerAction> on(Instant now, const Observed& event) {
-    const bool is_new_gateway = event.observation.boot != gateway_boot;
-    gateway_boot = event.observation.boot;
+    const GatewayObservation& observation = event.observation;
+    const bool is_first = !std::exchange(is_observed, true);
+    const bool is_new_gateway = observation.boot != gateway_boot;
+    gateway_boot = observation.boot;
+    if (is_first) take_over(observation, now);
+    for (auto& [id, neighbour] : neighbours) {
+      // The counters of a gateway that started anew began at zero.
+      if (is_new_gateway) neighbour.counters.clear();
+      neighbour.newest.clear();
+    }
     std::set<FunctionName> present;
-    for (const FunctionObservation& seen : event.observation.functions) {
+    for (const FunctionObservation& seen : observation.functions) {
       present.insert(seen.function);
-      OwnFunction& own = functions[seen.function];
-      const bool changed = own.seen.deployed != seen.deployed || own.seen.digest != seen.digest ||
-                           own.seen.slots != seen.slots ||
-                           own.seen.traits.share != seen.traits.share;
-      if (changed) is_plan_due = true;
-      if (is_new_gateway) own.arrivals_at_plan = 0;
+      const auto [place, is_new] = functions.try_emplace(seen.function);
+      OwnFunction& own = place->second;
+      if (own.seen.deployed != seen.deployed || own.seen.digest != seen.digest ||
+          own.seen.slots != seen.slots || own.seen.traits.share != seen.traits.share ||
+          own.seen.traits.match_by_name != seen.traits.match_by_name) {
+        is_plan_due = true;
+      }
+      if (is_new || is_new_gateway) {
+        // What came before we looked is no rate of ours.
+        own.arrivals_at_plan = is_first ? seen.user_arrivals : 0;
+        own.counted_from = now;
+      }
       own.seen = seen;
       for (const PeerCounters& counters : seen.peers) {
         const auto neighbour = neighbours.find(counters.id);
         if (neighbour == neighbours.end()) continue;
-        if (is_new_gateway) neighbour->second.counters.clear();
         neighbour->second.newest[seen.function] = counters;
+        if (is_first) neighbour->second.counters[seen.function] = counters;
       }
     }
     std::erase_if(functions, [&](const auto& entry) { return !present.contains(entry.first); });
     // A gateway that started anew has no plan, whatever we believe it has.
     if (is_new_gateway) is_plan_due = true;
-    is_observed = true;
     return with_due_plan(now, {});
+  }
+
+  /// The gateway may go by a plan already: of an agent before us, which knew the neighbours.
+  void take_over(const GatewayObservation& observation, Instant now) {
+    plan.version = observation.plan_version;
+    const bool has_plan = observation.plan_version > 0;
+    hold_until = has_plan ? now + takeover_heartbeats * settings.heartbeat : now;
   }
 
   std::vector<ControllerAction> on(Instant now, const HeartbeatElapsed& /*event*/) {
     std::vector<ControllerAction> actions;
-    for (auto& [id, neighbour] : neighbours) {
-      if (neighbour.up && now - neighbour.last_answer > silence_max()) {
-        neighbour.up = false;
-        is_plan_due = true;
-      }
-    }
-    const bool is_tick = is_observed && (!is_planned || now - planned_at >= settings.period);
-    if (is_tick || (is_plan_due && is_observed)) actions.emplace_back(make_plan(now, is_tick));
+    for (auto& [id, neighbour] : neighbours) notice_silence(neighbour, now);
+    // Half a heartbeat early is in time: timers are not exact, and a whole one late would be worse.
+    const bool is_tick =
+        !is_planned || now - planned_at + settings.heartbeat / 2 >= settings.period;
+    if (may_plan(now) && (is_tick || is_plan_due)) actions.emplace_back(make_plan(now, is_tick));
     for (auto& [id, neighbour] : neighbours) {
       SendExchange send{.to = id, .message = message()};
       send.message.asks = neighbour.asks;
@@ -345,22 +441,26 @@ struct Controller::State {
       return {AnswerExchange{message()}};
     }
     Neighbour& neighbour = found->second;
-    if (!learn(neighbour, event.message)) {
+    if (!learn(neighbour, event.message, &Sequences::request)) {
       ++dropped;
     } else {
-      neighbour.asked.clear();
-      for (const FunctionAsk& ask : event.message.asks) {
-        neighbour.asked[ask.function] = {
-            .value = ask.rate, .left = {}, .until = now + event.message.lifetime};
-      }
+      take_asks(neighbour, event.message, now);
     }
     ExchangeMessage answer = message();
-    if (is_observed && !draining) {
-      Random unused{0};
-      StrategyResult result = strategy.plan(view(now, Micros(settings.period)), memory, unused);
-      answer.grants = std::move(result.grants[event.from]);
-    }
+    if (is_planned && !draining) answer.grants = grants_for(event.from, neighbour, now);
     return with_due_plan(now, {AnswerExchange{std::move(answer)}});
+  }
+
+  void take_asks(Neighbour& neighbour, const ExchangeMessage& request, Instant now) {
+    std::map<FunctionName, Leased> asked;
+    for (const FunctionAsk& ask : request.asks) {
+      asked[ask.function] = {.value = ask.rate, .left = {}, .until = end_of(request, now)};
+    }
+    const auto same = [](const auto& a, const auto& b) {
+      return a.first == b.first && a.second.value == b.second.value;
+    };
+    if (!std::ranges::equal(neighbour.asked, asked, same)) are_asks_new = true;
+    neighbour.asked = std::move(asked);
   }
 
   std::vector<ControllerAction> on(Instant now, const ExchangeAnswered& event) {
@@ -370,18 +470,18 @@ struct Controller::State {
       return {};
     }
     Neighbour& neighbour = found->second;
-    if (!learn(neighbour, event.message)) {
-      // Crossed another message of the same sender: late, but it is alive.
-      ++dropped;
+    if (!learn(neighbour, event.message, &Sequences::answer)) {
+      ++dropped;  // Overtaken by a newer answer: late, but its sender is alive.
     } else {
       neighbour.granted.clear();
       for (const FunctionGrant& grant : event.message.grants) {
         neighbour.granted[grant.function] = {
-            .value = grant.granted, .left = grant.left, .until = now + event.message.lifetime};
+            .value = grant.granted, .left = grant.left, .until = end_of(event.message, now)};
       }
     }
     neighbour.rtt = smooth_rtt(neighbour.rtt, event.round_trip);
     neighbour.last_answer = now;
+    neighbour.last_sign = now;
     neighbour.has_answered = true;
     if (!std::exchange(neighbour.up, true)) is_plan_due = true;
     return with_due_plan(now, {});
@@ -390,21 +490,31 @@ struct Controller::State {
   std::vector<ControllerAction> on(Instant now, const ExchangeFailed& event) {
     const auto found = neighbours.find(event.to);
     if (found == neighbours.end()) return {};
-    Neighbour& neighbour = found->second;
-    if (neighbour.up && now - neighbour.last_answer > silence_max()) {
-      neighbour.up = false;
-      is_plan_due = true;
-    }
+    if (event.only_agent_away) found->second.last_sign = now;
+    notice_silence(found->second, now);
     return with_due_plan(now, {});
   }
 
   std::vector<ControllerAction> on(Instant now, const NeighbourAdmitted& event) {
-    Neighbour& neighbour = neighbours[event.id];
+    const auto [place, is_new] = neighbours.try_emplace(event.id);
+    Neighbour& neighbour = place->second;
+    if (is_new) {
+      // What the gateway counted of it before is not news of it.
+      for (const auto& [name, function] : functions) {
+        for (const PeerCounters& counters : function.seen.peers) {
+          if (counters.id == event.id) neighbour.newest[name] = counters;
+        }
+      }
+      neighbour.counters = neighbour.newest;
+    }
+    // The gateway admits and reaches only whom the plan has, by the slot that it says.
+    if (is_new || neighbour.slot != event.slot || neighbour.organisation != event.organisation) {
+      is_plan_due = true;
+    }
     neighbour.organisation = event.organisation;
     neighbour.slot = event.slot;
-    neighbour.admitted = now;
     SendExchange send{.to = event.id, .message = message()};
-    return {std::move(send)};
+    return with_due_plan(now, {std::move(send)});
   }
 
   std::vector<ControllerAction> on(Instant now, const NeighbourGone& event) {
@@ -442,10 +552,8 @@ std::vector<ControllerAction> Controller::step(Instant now, const ControllerEven
 std::vector<NeighbourStatus> Controller::neighbours(Instant now) const {
   std::vector<NeighbourStatus> list;
   for (const auto& [id, neighbour] : state_->neighbours) {
-    const char* state = neighbour.draining       ? "draining"
-                        : neighbour.up           ? "up"
-                        : neighbour.has_answered ? "silent"
-                                                 : "new";
+    const char* state = !neighbour.up ? (neighbour.has_answered ? "silent" : "new")
+                                      : (neighbour.draining ? "draining" : "up");
     NeighbourStatus status{.id = id,
                            .name = neighbour.name,
                            .organisation = neighbour.organisation,

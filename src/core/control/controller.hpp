@@ -49,6 +49,9 @@ struct ExchangeAnswered {
 /// Ours got no valid answer.
 struct ExchangeFailed {
   NodeId to;
+  /// The neighbour's front door told that only its agent is away: its gateway goes on by the last plan,
+  /// so the neighbour counts as up. Its grants run out as they do in silence.
+  bool only_agent_away = false;
 };
 
 /// A neighbour was proved and has a slot; or its address, organisation or slot changed.
@@ -104,7 +107,7 @@ struct NeighbourStatus {
   NodeName name;
   std::string organisation;
   int slot = 0;
-  std::string state;  ///< "up", "silent" (was up) or "new" (no answer yet) or "draining".
+  std::string state;  ///< "up", "draining" (up, but about to stop), "silent" (was up), "new".
   Micros rtt{0};
   std::optional<Micros> last_message_age;
   std::vector<FunctionOffer> functions;
@@ -121,7 +124,9 @@ class Controller {
 
   /// Applies one event. `now` never goes backwards. Never fails: an event this node cannot use is
   /// counted and dropped, because a peer must not be able to stop us. A change that matters at once
-  /// (a neighbour up, down, gone or with other functions) yields a plan at once.
+  /// (a neighbour up, down, gone or with other functions) yields a plan at once, at most ten times a
+  /// second. A gateway that already goes by a plan of an agent before us keeps it for four heartbeats,
+  /// while we get to know the neighbours: a plan without them would end the requests they run for us.
   std::vector<ControllerAction> step(Instant now, const ControllerEvent& event);
 
   [[nodiscard]] std::vector<NeighbourStatus> neighbours(Instant now) const;

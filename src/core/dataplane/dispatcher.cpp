@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <deque>
+#include <list>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -20,6 +21,8 @@ constexpr std::uint64_t service_time_warm_up = 10;
 constexpr int failures_until_down = 2;
 constexpr Micros attempt_time_min{250'000};
 constexpr double guest_burst_seconds = 1.0;
+/// A neighbour that told of no room gets no further tries for so long, or until it takes a first one.
+constexpr double full_memory_seconds = 1;
 
 /// Tokens that come back with time.
 struct TokenBucket {
@@ -59,19 +62,17 @@ struct PeerState {
   Instant full_until{};  ///< It told that it has no room.
 };
 
-struct GuestState {
-  TokenBucket cap;
-};
-
 struct FunctionState {
+  const FunctionName* name = nullptr;  ///< The key of the map that holds this.
   bool deployed = false;
   int slots = 0;
   std::string digest;
   FunctionTraits traits;
   int in_flight = 0;
   int own_in_flight = 0;
-  std::deque<RequestId> users;
-  std::deque<RequestId> guests;
+  std::size_t requests = 0;    ///< Under way, wherever; while there are any, this must stay.
+  std::list<RequestId> users;  ///< In line here.
+  std::list<RequestId> guests;
   double service_seconds = 0;
   std::uint64_t served = 0;
   DecayingRate own_rate;
@@ -79,7 +80,7 @@ struct FunctionState {
   std::uint64_t guest_arrivals = 0;
   const FunctionPlan* plan = nullptr;
   std::map<NodeId, PeerState> peers;
-  std::map<NodeId, GuestState> guest_states;
+  std::map<NodeId, TokenBucket> guest_caps;
 };
 
 enum class Phase : std::uint8_t { running, queued, at_peer };
@@ -88,15 +89,23 @@ struct Request {
   FunctionState* function = nullptr;
   Phase phase = Phase::running;
   bool is_guest = false;
-  int tries = 0;
-  NodeId peer;                    ///< While at_peer.
-  std::array<NodeId, 3> tried{};  ///< `tries` of them.
+  bool is_accepted = false;                      ///< By the peer; while at_peer.
+  std::list<RequestId>::iterator place_in_line;  ///< While queued.
+  NodeId peer;                                   ///< While at_peer.
+  std::vector<NodeId> tried;
 };
 
+/// How one neighbour stands with all functions.
 struct PeerHealth {
+  int outstanding = 0;
   int failures = 0;
   Instant down_until{};
+
+  [[nodiscard]] bool is_suspect() const { return failures >= failures_until_down; }
 };
+
+/// Why a request looks for a place.
+enum class Cause : std::uint8_t { arrived, not_started, lost };
 
 }  // namespace
 
@@ -173,10 +182,37 @@ struct Dispatcher::State {
   }
 
   [[nodiscard]] bool has_slot_for_guest(const FunctionState& f, Instant now) const {
-    return f.deployed && f.in_flight + home_reserve(f, now) < f.slots && f.users.empty();
+    return f.deployed && f.users.empty() && f.in_flight + home_reserve(f, now) < f.slots;
   }
 
   // --- moves
+
+  Request& open(RequestId id, FunctionState& f, bool is_guest) {
+    const auto [place, is_new] =
+        requests.try_emplace(id, Request{.function = &f, .is_guest = is_guest});
+    DFAAS_ASSERT(is_new, "a request arrives once");
+    ++f.requests;
+    return place->second;
+  }
+
+  /// The one way out. The function may be gone afterwards.
+  void close(std::unordered_map<RequestId, Request>::iterator request) {
+    FunctionState& f = *request->second.function;
+    requests.erase(request);
+    --f.requests;
+    forget_if_unused(f);
+  }
+
+  void forget_if_unused(FunctionState& f) {
+    if (!f.deployed && f.plan == nullptr && f.requests == 0)
+      functions.erase(functions.find(*f.name));
+  }
+
+  FunctionState& state_of(const FunctionName& function) {
+    const auto place = functions.try_emplace(function).first;
+    place->second.name = &place->first;
+    return place->second;
+  }
 
   Decision serve(Request& request) {
     request.phase = Phase::running;
@@ -187,20 +223,21 @@ struct Dispatcher::State {
 
   Decision enqueue(RequestId id, Request& request) {
     request.phase = Phase::queued;
-    (request.is_guest ? request.function->guests : request.function->users).push_back(id);
+    auto& line = request.is_guest ? request.function->guests : request.function->users;
+    request.place_in_line = line.insert(line.end(), id);
     return {.kind = Decision::Kind::queue};
   }
 
   Decision refuse(RequestId id, Outcome reason) {
-    requests.erase(id);
+    close(requests.find(id));
     return {.kind = Decision::Kind::refuse, .reason = reason};
   }
 
+  /// Takes the request back from its peer; the caller puts it somewhere at once.
   void leave_peer(Request& request) {
-    if (request.phase != Phase::at_peer) return;
-    PeerState& peer = request.function->peers[request.peer];
-    peer.outstanding = std::max(0, peer.outstanding - 1);
-    request.phase = Phase::running;  // Nowhere: the caller puts it somewhere at once.
+    DFAAS_ASSERT(request.phase == Phase::at_peer, "only a request at a peer comes back from one");
+    --request.function->peers[request.peer].outstanding;
+    --health[request.peer].outstanding;
   }
 
   void release_slot(const Request& request) {
@@ -214,7 +251,10 @@ struct Dispatcher::State {
   void fill_slots(FunctionState& f, Instant now) {
     while (f.deployed && f.in_flight < f.slots) {
       const bool is_user = !f.users.empty();
-      if (!is_user && (f.guests.empty() || !has_slot_for_guest(f, now))) return;
+      // While nothing runs, nothing will end and look here again: then one guest starts whatever
+      // the reserve, lest it wait for ever.
+      const bool may_guest = !f.guests.empty() && (f.in_flight == 0 || has_slot_for_guest(f, now));
+      if (!is_user && !may_guest) return;
       auto& line = is_user ? f.users : f.guests;
       const RequestId id = line.front();
       line.pop_front();
@@ -231,45 +271,45 @@ struct Dispatcher::State {
     switch (request.phase) {
       case Phase::running:
         release_slot(request);
+        fill_slots(f, now);
         break;
       case Phase::queued:
-        std::erase(request.is_guest ? f.guests : f.users, id);
+        (request.is_guest ? f.guests : f.users).erase(request.place_in_line);
+        fill_slots(f, now);  // A user who leaves the line may make way for a guest.
         break;
       case Phase::at_peer:
         leave_peer(request);
         break;
     }
-    requests.erase(found);
-    fill_slots(f, now);
+    close(found);
   }
 
   // --- neighbours
 
   [[nodiscard]] bool is_candidate(const FunctionState& f, const Request& request,
-                                  const FunctionPeer& to, bool is_retry, Instant now) {
-    const auto tried_end = request.tried.begin() + request.tries;
-    if (std::find(request.tried.begin(), tried_end, to.id) != tried_end) return false;
+                                  const FunctionPeer& to, bool needs_room, Instant now) const {
+    if (std::ranges::find(request.tried, to.id) != request.tried.end()) return false;
     const PeerPlan* peer = find_peer(to.id);
     if (peer == nullptr || !peer->up) return false;
     if (const auto found = health.find(to.id); found != health.end()) {
-      if (now < found->second.down_until) return false;
+      if (found->second.is_suspect() && now < found->second.down_until) return false;
     }
     const auto state = f.peers.find(to.id);
     if (state == f.peers.end()) return true;
     if (state->second.outstanding >= to.window) return false;
-    return !is_retry || now >= state->second.full_until;
+    return !needs_room || now >= state->second.full_until;
   }
 
   /// The neighbour for the next try: two draws by weight, the less busy one for its weight wins.
   [[nodiscard]] const FunctionPeer* choose_peer(const FunctionState& f, const Request& request,
-                                                bool is_retry, Instant now) {
+                                                bool needs_room, Instant now) {
     if (f.plan == nullptr) return nullptr;
     const bool is_stale = now - plan_at > plan.lifetime;
     std::array<const FunctionPeer*, 64> candidates{};
     std::array<double, 64> weights{};
     std::size_t count = 0;
     for (const FunctionPeer& to : f.plan->peers) {
-      if (count == candidates.size() || !is_candidate(f, request, to, is_retry, now)) continue;
+      if (count == candidates.size() || !is_candidate(f, request, to, needs_room, now)) continue;
       candidates.at(count) = &to;
       weights.at(count) = is_stale ? to.floor_weight : to.weight;
       ++count;
@@ -286,44 +326,66 @@ struct Dispatcher::State {
     return candidates.at(burden(second) < burden(first) ? second : first);
   }
 
-  Decision send(Request& request, const FunctionPeer& to) {
+  Decision send(Request& request, const FunctionPeer& to, Instant now) {
     request.phase = Phase::at_peer;
+    request.is_accepted = false;
     request.peer = to.id;
-    request.tried.at(static_cast<std::size_t>(request.tries++)) = to.id;
+    request.tried.push_back(to.id);
     PeerState& peer = request.function->peers[to.id];
     peer.counters.id = to.id;
     ++peer.outstanding;
+    PeerHealth& state = health[to.id];
+    ++state.outstanding;
+    // After its pause a silent neighbour gets one request; the others wait for what that one tells.
+    if (state.is_suspect()) state.down_until = now + settings.peer_down_time;
     return {.kind = Decision::Kind::try_peer, .peer = to.id};
   }
 
-  /// After a refusal: another neighbour, if the budget allows, else the line, else no.
-  Decision try_on(RequestId id, Request& request, bool is_paid, int tries_max, Instant now) {
-    FunctionState& f = *request.function;
-    if (f.deployed && f.in_flight < f.slots && f.users.empty()) return serve(request);
-    if (request.tries < tries_max) {
-      const bool is_retry = request.tries > 0;
-      if (const FunctionPeer* to = choose_peer(f, request, is_retry && is_paid, now)) {
-        retries.refill(settings.retries_per_second, settings.retries_per_second, now);
-        if (!is_retry) {
-          retries.tokens =
-              std::min(retries.tokens + settings.retry_ratio, settings.retries_per_second);
-          return send(request, *to);
-        }
-        if (!is_paid || retries.take()) return send(request, *to);
-      }
+  /// First tries are free and fill the budget; what was lost is replayed whatever the budget says,
+  /// because it happens at most once per try; other further tries are paid.
+  bool pay_for_try(Cause cause, Instant now) {
+    retries.refill(settings.retries_per_second, settings.retries_per_second, now);
+    if (cause == Cause::not_started) return retries.take();
+    if (cause == Cause::arrived) {
+      retries.tokens = std::min(retries.tokens + settings.retry_ratio, settings.retries_per_second);
     }
-    const bool may_wait = f.deployed &&
-                          static_cast<int>(f.users.size()) < settings.queue_length_max &&
-                          expected_wait(f, f.users.size()) <=
-                              allowance(f, settings.user_wait_ratio, settings.user_wait_min);
-    if (may_wait) return enqueue(id, request);
-    const bool is_unknown = !f.deployed && request.tries == 0 && f.plan == nullptr;
+    return true;
+  }
+
+  /// A place for a request that has none: here, at a neighbour, in the line, or nowhere.
+  Decision place(RequestId id, Request& request, Cause cause, Instant now) {
+    FunctionState& f = *request.function;
+    if (f.deployed && f.in_flight < f.slots) return serve(request);
+    if (static_cast<int>(request.tried.size()) < settings.attempts_max) {
+      const FunctionPeer* to = choose_peer(f, request, cause == Cause::not_started, now);
+      if (to != nullptr && pay_for_try(cause, now)) return send(request, *to, now);
+    }
+    // What was lost has waited already: it is not refused for the length of the line.
+    const bool is_short =
+        cause == Cause::lost || expected_wait(f, f.users.size()) <=
+                                    allowance(f, settings.user_wait_ratio, settings.user_wait_min);
+    if (f.deployed && is_short && has_place_in(f.users)) return enqueue(id, request);
+    const bool is_unknown = !f.deployed && f.plan == nullptr;
     return refuse(id, is_unknown ? Outcome::unknown : Outcome::busy);
+  }
+
+  [[nodiscard]] bool has_place_in(const std::list<RequestId>& line) const {
+    return static_cast<int>(line.size()) < settings.queue_length_max;
+  }
+
+  /// Once per try, however often the caller tells.
+  void count_acceptance(Request& request) {
+    if (std::exchange(request.is_accepted, true)) return;
+    PeerState& peer = request.function->peers[request.peer];
+    ++peer.counters.accepted;
+    peer.full_until = {};
+    health[request.peer].failures = 0;
   }
 
   void count_failure(const NodeId& peer, Instant now) {
     PeerHealth& state = health[peer];
-    if (++state.failures >= failures_until_down) state.down_until = now + settings.peer_down_time;
+    ++state.failures;
+    if (state.is_suspect()) state.down_until = now + settings.peer_down_time;
   }
 };
 
@@ -336,17 +398,19 @@ Dispatcher& Dispatcher::operator=(Dispatcher&&) noexcept = default;
 void Dispatcher::deploy(const FunctionName& function, int slots, std::string digest,
                         const FunctionTraits& traits, Instant now) {
   DFAAS_ASSERT(slots >= 1, "a deployed function has a slot");
-  FunctionState& f = state_->functions[function];
+  FunctionState& f = state_->state_of(function);
   f.deployed = true;
   f.slots = slots;
+  if (f.digest != digest) f.served = 0;  // Other code takes another time.
   f.digest = std::move(digest);
   f.traits = traits;
   state_->fill_slots(f, now);
 }
 
 void Dispatcher::remove(const FunctionName& function, Instant /*now*/) {
-  const auto found = state_->functions.find(function);
-  if (found == state_->functions.end()) return;
+  State& s = *state_;
+  const auto found = s.functions.find(function);
+  if (found == s.functions.end()) return;
   FunctionState& f = found->second;
   f.deployed = false;
   f.slots = 0;
@@ -355,28 +419,40 @@ void Dispatcher::remove(const FunctionName& function, Instant /*now*/) {
   f.served = 0;
   for (auto* line : {&f.users, &f.guests}) {
     for (const RequestId id : *line) {
-      state_->requests.erase(id);
-      state_->refused.push_back(id);
+      s.requests.erase(id);
+      --f.requests;
+      s.refused.push_back(id);
     }
     line->clear();
   }
+  s.forget_if_unused(f);
 }
 
 void Dispatcher::install(const RoutingPlan& plan, Instant now) {
   State& s = *state_;
+  const bool same_peers =
+      std::ranges::equal(s.plan.peers, plan.peers, {}, &PeerPlan::id, &PeerPlan::id);
   s.plan = plan;
   s.plan_at = now;
   for (auto& [name, function] : s.functions) function.plan = nullptr;
   for (const FunctionPlan& function : s.plan.functions) {
-    s.functions[function.function].plan = &function;
+    s.state_of(function.function).plan = &function;
   }
-  // What nobody deploys, plans or uses any more is forgotten: names come from users, too.
-  std::erase_if(s.functions, [&s](const auto& entry) {
+  // What nobody deploys, plans or uses any more is forgotten: names come from neighbours, too.
+  std::erase_if(s.functions, [](const auto& entry) {
     const FunctionState& f = entry.second;
-    const auto uses = [&f](const auto& request) { return request.second.function == &f; };
-    return !f.deployed && f.plan == nullptr && std::ranges::none_of(s.requests, uses);
+    return !f.deployed && f.plan == nullptr && f.requests == 0;
   });
-  std::erase_if(s.health, [&s](const auto& entry) { return s.find_peer(entry.first) == nullptr; });
+  if (same_peers) return;
+  const auto is_gone = [&s](const auto& entry) { return s.find_peer(entry.first) == nullptr; };
+  const auto is_idle_and_gone = [&is_gone](const auto& entry) {
+    return entry.second.outstanding == 0 && is_gone(entry);
+  };
+  std::erase_if(s.health, is_idle_and_gone);
+  for (auto& [name, function] : s.functions) {
+    std::erase_if(function.peers, is_idle_and_gone);
+    std::erase_if(function.guest_caps, is_gone);
+  }
 }
 
 void Dispatcher::drain() { state_->draining = true; }
@@ -389,15 +465,13 @@ Decision Dispatcher::arrive_user(RequestId id, const FunctionName& function, Ins
   FunctionState& f = found->second;
   ++f.user_arrivals;
   f.own_rate.count(now);
-  const auto [place, is_new] = s.requests.try_emplace(id, Request{.function = &f});
-  DFAAS_ASSERT(is_new, "a request arrives once");
-  Request& request = place->second;
-  if (f.deployed && f.in_flight < f.slots) return s.serve(request);
+  Request& request = s.open(id, f, false);
   const bool queues_at_once =
-      f.deployed && s.expected_wait(f, f.users.size()) <
-                        s.allowance(f, s.settings.spill_wait_ratio, s.settings.spill_wait_min);
+      f.deployed && f.in_flight >= f.slots && s.has_place_in(f.users) &&
+      s.expected_wait(f, f.users.size()) <
+          s.allowance(f, s.settings.spill_wait_ratio, s.settings.spill_wait_min);
   if (queues_at_once) return s.enqueue(id, request);
-  return s.try_on(id, request, true, s.settings.attempts_max, now);
+  return s.place(id, request, Cause::arrived, now);
 }
 
 Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function,
@@ -418,32 +492,33 @@ Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function,
   if (time_left && to_seconds(*time_left) < s.service_seconds(f)) return no(Outcome::late);
   ++f.guest_arrivals;
 
+  // Guests who wait come first, should the home reserve have faded since somebody last looked.
+  s.fill_slots(f, now);
   // The cap counts every admitted call, but holds only while the pool is under pressure.
-  GuestState& guest = f.guest_states[from];
   const double rate = limit->rate.per_second;
-  guest.cap.refill(rate, std::max(1.0, rate * guest_burst_seconds), now);
-  Request request{.function = &f, .is_guest = true};
+  const double burst = std::max(1.0, rate * guest_burst_seconds);
+  TokenBucket& cap =
+      f.guest_caps.try_emplace(from, TokenBucket{.tokens = burst, .filled = now}).first->second;
+  cap.refill(rate, burst, now);
   if (s.has_slot_for_guest(f, now) && f.guests.empty()) {
-    guest.cap.take();
-    return s.serve(s.requests.emplace(id, request).first->second);
+    cap.take();
+    return s.serve(s.open(id, f, true));
   }
   const std::size_t ahead = f.users.size() + f.guests.size();
-  const bool may_wait = static_cast<int>(f.guests.size()) < s.settings.queue_length_max &&
+  const bool may_wait = s.has_place_in(f.guests) &&
                         s.expected_wait(f, ahead) <=
                             s.allowance(f, s.settings.guest_wait_ratio, s.settings.guest_wait_min);
   // A line in front of reserved slots would wait for our own users to stop coming: refuse instead.
   if (!may_wait || f.in_flight < f.slots) return no(Outcome::busy);
-  if (!guest.cap.take()) return no(Outcome::limit);
-  return s.enqueue(id, s.requests.emplace(id, request).first->second);
+  if (!cap.take()) return no(Outcome::limit);
+  return s.enqueue(id, s.open(id, f, true));
 }
 
 void Dispatcher::accepted(RequestId id, Instant /*now*/) {
   State& s = *state_;
   const auto found = s.requests.find(id);
   if (found == s.requests.end() || found->second.phase != Phase::at_peer) return;
-  const Request& request = found->second;
-  ++request.function->peers[request.peer].counters.accepted;
-  s.health[request.peer].failures = 0;
+  s.count_acceptance(found->second);
 }
 
 Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<int> room,
@@ -453,34 +528,33 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<in
   if (found == s.requests.end()) return {};
   Request& request = found->second;
   FunctionState& f = *request.function;
-  const NodeId peer = request.peer;
   s.leave_peer(request);
-  PeerState& state = f.peers[peer];
+  PeerState& state = f.peers[request.peer];
   if (outcome == Outcome::unreachable) {
     ++state.counters.unreachable;
-    s.count_failure(peer, now);
+    s.count_failure(request.peer, now);
   } else {
     ++state.counters.refused;
-    s.health[peer].failures = 0;
+    s.health[request.peer].failures = 0;
     const bool is_full = outcome == Outcome::busy && room.value_or(0) == 0;
-    if (is_full) state.full_until = now + from_seconds(0.25 * s.service_seconds(f));
+    if (is_full) state.full_until = now + from_seconds(full_memory_seconds);
   }
-  return s.try_on(id, request, true, s.settings.attempts_max, now);
+  return s.place(id, request, Cause::not_started, now);
 }
 
 Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
   State& s = *state_;
   const auto found = s.requests.find(id);
-  if (found == s.requests.end())
+  if (found == s.requests.end()) {
     return {.kind = Decision::Kind::refuse, .reason = Outcome::unreachable};
+  }
   Request& request = found->second;
   FunctionState& f = *request.function;
-  const NodeId peer = request.peer;
   s.leave_peer(request);
-  ++f.peers[peer].counters.unreachable;
-  s.count_failure(peer, now);
+  ++f.peers[request.peer].counters.unreachable;
+  s.count_failure(request.peer, now);
   if (!f.traits.retry_safe || !replayable) return s.refuse(id, Outcome::unreachable);
-  return s.try_on(id, request, false, s.settings.attempts_max + 1, now);
+  return s.place(id, request, Cause::lost, now);
 }
 
 void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Instant now) {
@@ -490,6 +564,7 @@ void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Inst
   Request& request = found->second;
   FunctionState& f = *request.function;
   if (request.phase == Phase::at_peer) {
+    s.count_acceptance(request);
     ++f.peers[request.peer].counters.served;
   } else if (service_time) {
     ++f.served;
@@ -502,11 +577,21 @@ void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Inst
 
 void Dispatcher::abandoned(RequestId id, Instant now) { state_->end(id, now); }
 
-std::vector<RequestId> Dispatcher::started() { return std::exchange(state_->started, {}); }
+std::vector<RequestId> Dispatcher::started() {
+  std::vector<RequestId> ids = std::exchange(state_->started, {});
+  std::erase_if(ids, [this](RequestId id) { return !state_->requests.contains(id); });
+  return ids;
+}
+
 std::vector<RequestId> Dispatcher::refused_in_queue() { return std::exchange(state_->refused, {}); }
 
 std::vector<RequestId> Dispatcher::requests_at_lost_peers() const {
   std::vector<RequestId> lost;
+  const bool has_any = std::ranges::any_of(state_->health, [this](const auto& entry) {
+    const PeerPlan* peer = state_->find_peer(entry.first);
+    return entry.second.outstanding > 0 && (peer == nullptr || !peer->up);
+  });
+  if (!has_any) return lost;
   for (const auto& [id, request] : state_->requests) {
     if (request.phase != Phase::at_peer) continue;
     const PeerPlan* peer = state_->find_peer(request.peer);
@@ -520,14 +605,14 @@ int Dispatcher::room(const FunctionName& function, Instant now) const {
   const auto found = state_->functions.find(function);
   if (found == state_->functions.end() || !found->second.deployed) return 0;
   const FunctionState& f = found->second;
+  if (state_->draining || !f.users.empty() || !f.guests.empty()) return 0;
   return std::max(0, f.slots - f.in_flight - state_->home_reserve(f, now));
 }
 
 bool Dispatcher::knows(const FunctionName& function) const {
   const auto found = state_->functions.find(function);
   if (found == state_->functions.end()) return false;
-  return found->second.deployed ||
-         (found->second.plan != nullptr && !found->second.plan->peers.empty());
+  return found->second.deployed || found->second.plan != nullptr;
 }
 
 const PeerPlan* Dispatcher::peer(const NodeId& id) const { return state_->find_peer(id); }

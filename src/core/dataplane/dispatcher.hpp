@@ -102,8 +102,8 @@ class Dispatcher {
   /// Queued requests of the function are refused `unknown` through refused_in_queue().
   void remove(const FunctionName& function, Instant now);
 
-  /// Swaps the plan. A peer that the new plan lacks or has down gets no new requests; the caller
-  /// learns of requests already there from lost_peers of its own bookkeeping (see requests_at()).
+  /// Swaps the plan. A peer that the new plan lacks or has down gets no new requests; those already
+  /// there are named by requests_at_lost_peers().
   void install(const RoutingPlan& plan, Instant now);
 
   /// From now on every guest is refused `draining`.
@@ -147,14 +147,14 @@ class Dispatcher {
   /// Free admissions left for guests of a function: the value of DFaaS-Room.
   int room(const FunctionName& function, Instant now) const;
 
-  [[nodiscard]] bool knows(const FunctionName& function) const;  ///< Here or at a peer of the plan.
+  [[nodiscard]] bool knows(const FunctionName& function) const;  ///< Here or in the plan.
   [[nodiscard]] const PeerPlan* peer(const NodeId& id) const;    ///< Of the plan in force, or null.
   /// Digest and traits of a function deployed here, else empty/defaults.
   [[nodiscard]] std::string digest(const FunctionName& function) const;
   [[nodiscard]] FunctionTraits traits(const FunctionName& function) const;
 
   /// How long the head of an attempt at `peer` may take before it counts as unreachable:
-  /// max(250 ms, 4 x RTT + the guest queue allowance there).
+  /// max(250 ms, 4 x RTT + twice the guest queue allowance there, which is a mean).
   [[nodiscard]] Micros attempt_time_limit(const FunctionName& function, const NodeId& peer) const;
 
   /// Counters for the agent. `boot` is left empty for the caller to fill.

@@ -16,7 +16,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t functions_max = 1000;
+// A gateway knows its own functions and those of its plan.
+constexpr std::size_t observed_functions_max = 10 * functions_max;
+constexpr std::size_t observed_peers_max =
+    1000;  // Those that left while they still ran requests, too.
 constexpr std::size_t peers_max = 64;
 constexpr std::size_t local_bytes_max = 16U << 20U;
 constexpr std::int64_t counter_max = INT64_MAX;
@@ -135,6 +138,55 @@ PeerCounters read_counters(const Fields& fields) {
           .served = read_count(fields, "served")};
 }
 
+/// Untrusted bytes (an organisation's name comes from a certificate) must not stop the writing.
+std::string compact(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+/// The entry as text where it fits into what is left, else nothing.
+std::string fit(const json& entry, std::size_t& left) {
+  std::string text = compact(entry);
+  if (text.size() + 1 > left) return {};
+  left -= text.size() + 1;
+  return text;
+}
+
+/// The inside of a JSON list that grows while there is room, and while receivers would take it.
+class JsonList {
+ public:
+  explicit JsonList(std::size_t& left) : left_(&left) {}
+
+  void add(const json& entry) {
+    if (count_ < functions_max) append(fit(entry, *left_));
+  }
+  void append(const std::string& entry) {
+    if (entry.empty() || count_ == functions_max) return;
+    if (count_++ > 0) text_ += ',';
+    text_ += entry;
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  std::size_t* left_;
+  std::size_t count_ = 0;
+  std::string text_;
+};
+
+/// What a reader assumes anyway is not written: messages are bounded.
+json offer_json(const FunctionOffer& offer) {
+  json out{{"function", offer.function.full()}, {"digest", offer.digest}, {"slots", offer.slots}};
+  if (offer.service_time.count() > 0) out["service_ms"] = offer.service_time.count();
+  if (offer.share != Sharing::organisation) out["share"] = to_text(offer.share);
+  return out;
+}
+
+json grant_json(const FunctionGrant& grant) {
+  json out{{"function", grant.function.full()}};
+  if (grant.granted.per_second > 0) out["granted"] = grant.granted.per_second;
+  if (grant.left.per_second > 0) out["left"] = grant.left.per_second;
+  return out;
+}
+
 }  // namespace
 
 std::string plan_to_json(const RoutingPlan& plan) {
@@ -164,12 +216,11 @@ std::string plan_to_json(const RoutingPlan& plan) {
     functions.push_back(
         {{"function", function.function.full()}, {"peers", to}, {"guests", guests}});
   }
-  return json{{"version", plan.version},
-              {"strategy", plan.strategy},
-              {"lifetime_ms", plan.lifetime.count()},
-              {"peers", peers},
-              {"functions", functions}}
-      .dump();
+  return compact(json{{"version", plan.version},
+                      {"strategy", plan.strategy},
+                      {"lifetime_ms", plan.lifetime.count()},
+                      {"peers", peers},
+                      {"functions", functions}});
 }
 
 Result<RoutingPlan> plan_from_json(std::string_view text) {
@@ -215,11 +266,10 @@ std::string observation_to_json(const GatewayObservation& observation) {
                          {"guest_arrivals", function.guest_arrivals},
                          {"peers", peers}});
   }
-  return json{{"boot", observation.boot},
-              {"plan_version", observation.plan_version},
-              {"plan_strategy", observation.plan_strategy},
-              {"functions", functions}}
-      .dump();
+  return compact(json{{"boot", observation.boot},
+                      {"plan_version", observation.plan_version},
+                      {"plan_strategy", observation.plan_strategy},
+                      {"functions", functions}});
 }
 
 Result<GatewayObservation> observation_from_json(std::string_view text) {
@@ -228,7 +278,7 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
     observation.boot = read_boot(fields);
     observation.plan_version = read_count(fields, "plan_version");
     observation.plan_strategy = fields.text_or("plan_strategy", 64, "");
-    for (const Fields& entry : fields.objects("functions", functions_max)) {
+    for (const Fields& entry : fields.objects("functions", observed_functions_max)) {
       FunctionObservation function{.function = read_function(entry, "function"),
                                    .digest = entry.text_or("digest", 128, ""),
                                    .deployed = entry.flag_or("deployed", false)};
@@ -239,45 +289,45 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
       function.service_time = read_micros(entry, "service_us");
       function.user_arrivals = read_count(entry, "user_arrivals");
       function.guest_arrivals = read_count(entry, "guest_arrivals");
-      for (const Fields& peer : entry.objects("peers", peers_max)) {
+      for (const Fields& peer : entry.objects("peers", observed_peers_max)) {
         function.peers.push_back(read_counters(peer));
       }
+      insist_on_order(entry, "peers", function.peers, [](const auto& peer) { return peer.id; });
       observation.functions.push_back(std::move(function));
     }
+    insist_on_order(fields, "functions", observation.functions,
+                    [](const auto& entry) { return entry.function; });
   });
   if (!read) return tl::unexpected(Error(read.error()).within("observation"));
   return observation;
 }
 
 std::string exchange_to_json(const ExchangeMessage& message) {
-  json functions = json::array();
-  for (const FunctionOffer& offer : message.functions) {
-    functions.push_back({{"function", offer.function.full()},
-                         {"digest", offer.digest},
-                         {"slots", offer.slots},
-                         {"service_ms", offer.service_time.count()},
-                         {"share", to_text(offer.share)}});
-  }
-  json asks = json::array();
+  const json head{{"version", exchange_version}, {"boot", message.boot},
+                  {"seq", message.sequence},     {"lifetime_ms", message.lifetime.count()},
+                  {"name", message.name.text()}, {"draining", message.draining}};
+  std::string text = compact(head);
+  text.pop_back();
+  constexpr std::size_t frame_bytes = 64;  // Names of the lists, brackets, commas between.
+  std::size_t left = exchange_bytes_max - std::min(exchange_bytes_max, text.size() + frame_bytes);
+  JsonList functions(left);
+  for (const FunctionOffer& offer : message.functions) functions.add(offer_json(offer));
+  JsonList asks(left);
   for (const FunctionAsk& ask : message.asks) {
-    asks.push_back({{"function", ask.function.full()}, {"rate", ask.rate.per_second}});
+    asks.add({{"function", ask.function.full()}, {"rate", ask.rate.per_second}});
   }
-  json grants = json::array();
-  for (const FunctionGrant& grant : message.grants) {
-    grants.push_back({{"function", grant.function.full()},
-                      {"granted", grant.granted.per_second},
-                      {"left", grant.left.per_second}});
+  // A grant that answers an ask matters more than one ahead of any; the order stays.
+  std::vector<std::string> entries(message.grants.size());
+  for (const bool is_asked : {true, false}) {
+    for (std::size_t at = 0; at < message.grants.size(); ++at) {
+      const FunctionGrant& grant = message.grants[at];
+      if ((grant.granted.per_second > 0) == is_asked) entries[at] = fit(grant_json(grant), left);
+    }
   }
-  return json{{"version", exchange_version},
-              {"boot", message.boot},
-              {"seq", message.sequence},
-              {"lifetime_ms", message.lifetime.count()},
-              {"name", message.name.text()},
-              {"draining", message.draining},
-              {"functions", functions},
-              {"asks", asks},
-              {"grants", grants}}
-      .dump();
+  JsonList grants(left);
+  for (const std::string& entry : entries) grants.append(entry);
+  return text + ",\"functions\":[" + functions.text() + "],\"asks\":[" + asks.text() +
+         "],\"grants\":[" + grants.text() + "]}";
 }
 
 Result<ExchangeMessage> exchange_from_json(std::string_view text) {

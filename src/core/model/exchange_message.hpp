@@ -25,6 +25,8 @@ namespace dfaas {
 
 inline constexpr int exchange_version = 1;
 inline constexpr std::size_t exchange_bytes_max = 64 * 1024;
+/// Of a message, and of a plan.
+inline constexpr std::size_t functions_max = 1000;
 
 /// A function as its node announces it.
 struct FunctionOffer {
@@ -65,6 +67,8 @@ struct ExchangeMessage {
   friend bool operator==(const ExchangeMessage&, const ExchangeMessage&) = default;
 };
 
+/// Never longer than exchange_bytes_max: what does not fit is left out, leftovers first, then grants,
+/// asks and functions, each from the end.
 std::string exchange_to_json(const ExchangeMessage& message);
 
 /// Errors: invalid_input naming the field, its value and what is allowed; also for text that is too

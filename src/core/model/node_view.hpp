@@ -3,6 +3,7 @@
 /// What a node knows when it plans: itself and its neighbours, as plain values.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,12 @@ struct FunctionView {
   Rate arrivals;           ///< Of our own users, smoothed.
 };
 
-/// One function of a neighbour that may stand in for ours: same code, sharing rules met by both.
+/// What a neighbour has to do with one function of ours, or one that our users may ask for: the code is
+/// the same where it runs, and the sharing rules of both are met. With slots it may stand in for us;
+/// without, it does not run the function, but may send us requests of its users for ours.
 struct NeighbourFunction {
   FunctionName function;
-  int slots = 0;
+  int slots = 0;               ///< 0: does not run there.
   Micros service_time{0};      ///< Never 0 in a view.
   Rate granted;                ///< To us, still alive.
   Rate left;                   ///< Pre-granted on top.
@@ -41,7 +44,7 @@ struct NeighbourView {
   NodeName name;
   std::string organisation;
   int slot = 0;
-  bool up = false;
+  bool up = false;  ///< Answers, and is not about to stop.
   Micros rtt{0};
   std::vector<NeighbourFunction> functions;  ///< Sorted by function.
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/strategy/water_filling.hpp"
 
@@ -17,21 +18,33 @@ constexpr double quality_min = 0.02;
 constexpr double quality_recovery = 0.05;  ///< Per 2 s: a bad name is forgotten in about a minute.
 constexpr double guest_burst_per_second = 2;
 
-/// The neighbours that offer one function, in the order of the view.
+constexpr double rate_max = 1e9;  ///< What messages and plans can carry.
+
+/// A neighbour and what it has to do with one function.
 struct Offer {
   const NeighbourView* node;
   const NeighbourFunction* function;
 };
 
-std::vector<Offer> offers_of(const NodeView& view, const FunctionName& name) {
-  std::vector<Offer> offers;
+/// The neighbours that share the function with us, in the order of the view.
+std::vector<Offer> sharers_of(const NodeView& view, const FunctionName& name) {
+  std::vector<Offer> sharers;
   for (const NeighbourView& neighbour : view.neighbours) {
     const auto found =
         std::ranges::lower_bound(neighbour.functions, name, {}, &NeighbourFunction::function);
-    if (neighbour.up && found != neighbour.functions.end() && found->function == name) {
-      offers.push_back({&neighbour, &*found});
+    if (found != neighbour.functions.end() && found->function == name) {
+      sharers.push_back({&neighbour, &*found});
     }
   }
+  return sharers;
+}
+
+/// Those of them to whom requests may go now.
+std::vector<Offer> offers_among(const std::vector<Offer>& sharers) {
+  std::vector<Offer> offers;
+  std::ranges::copy_if(sharers, std::back_inserter(offers), [](const Offer& sharer) {
+    return sharer.node->up && sharer.function->slots > 0;
+  });
   return offers;
 }
 
@@ -81,14 +94,20 @@ FunctionPlan plan_function(const FunctionView& function, const std::vector<Offer
     const double service = to_seconds(offer->service_time);
     const double believed = std::min(
         (offer->granted.per_second + offer->left.per_second) * learnt.quality, learnt.trust_clamp);
-    const double floor =
-        floor_ratio * (offer->slots / service) / degree * learnt.quality + floor_weight_min;
-    const double weight = believed + floor;
-    const double held = 2 * weight * (service + to_seconds(node->rtt)) + 2;
+    // The clamp holds for the floor, too: slots are claimed, and a claim must not draw work that is
+    // then refused.
+    const double explored = floor_ratio * (offer->slots / service) / degree * learnt.quality;
+    const double floor = std::min(explored, learnt.trust_clamp) + floor_weight_min;
+    const double weight = std::min(believed + floor, rate_max);
+    // Without grants a window must not be narrower than what the neighbour may well have free, or a
+    // node that lost touch would refuse its users beside idle slots; the neighbour's own admission
+    // protects it. Who refuses most has a narrow one.
+    const double held = std::max(2 * weight * (service + to_seconds(node->rtt)) + 2,
+                                 std::min<double>(offer->slots, learnt.trust_clamp * service));
     plan.peers.push_back({.id = node->id,
                           .weight = weight,
                           .window = static_cast<int>(std::clamp(std::ceil(held), 1.0, 1e6)),
-                          .floor_weight = floor,
+                          .floor_weight = std::min(floor, rate_max),
                           .service_time = offer->service_time});
   }
   return plan;
@@ -108,30 +127,42 @@ void add_asks(const FunctionView& function, const std::vector<Offer>& offers,
   }
   for (std::size_t at = 0; at < offers.size(); ++at) {
     result.asks[offers[at].node->id].push_back(
-        {.function = function.function, .rate = Rate{excess * pull[at] / sum}});
+        {.function = function.function, .rate = Rate{std::min(excess * pull[at] / sum, rate_max)}});
   }
 }
 
-/// Headroom beyond our own users, max-min fairly among those who asked; the rest as a gift ahead.
-void add_grants(const FunctionView& function, const std::vector<Offer>& offers, FunctionPlan& plan,
+/// Headroom beyond our own users, max-min fairly among those who asked; the rest as a gift ahead to
+/// those who asked or run the function themselves, whose overflow may come at any time. Whoever shares
+/// the function is admitted, before it first asks, too.
+void add_grants(const FunctionView& function, const std::vector<Offer>& sharers, FunctionPlan& plan,
                 StrategyResult& result) {
-  if (!function.deployed || offers.empty()) return;
+  if (!function.deployed) return;
   const double service = to_seconds(function.service_time);
-  const double headroom =
-      std::max(0.0, usable_ratio * function.slots / service - function.arrivals.per_second);
+  const double headroom = std::clamp(
+      usable_ratio * function.slots / service - function.arrivals.per_second, 0.0, rate_max);
   std::vector<double> asks;
-  asks.reserve(offers.size());
-  for (const Offer& offer : offers) asks.push_back(offer.function->asked.per_second);
+  asks.reserve(sharers.size());
+  double takers = 0;
+  const auto is_taker = [](const Offer& sharer) {
+    return sharer.function->asked.per_second > 0 || (sharer.node->up && sharer.function->slots > 0);
+  };
+  for (const Offer& sharer : sharers) {
+    asks.push_back(sharer.function->asked.per_second);
+    takers += is_taker(sharer) ? 1 : 0;
+  }
   const std::vector<double> granted = water_fill(asks, headroom);
   double sum = 0;
   for (const double share : granted) sum += share;
-  const double left = std::max(0.0, headroom - sum) / static_cast<double>(offers.size());
-  for (std::size_t at = 0; at < offers.size(); ++at) {
-    const NodeId& id = offers[at].node->id;
-    result.grants[id].push_back(
-        {.function = function.function, .granted = Rate{granted[at]}, .left = Rate{left}});
-    plan.guests.push_back(
-        {.id = id, .rate = Rate{2 * granted[at] + left + guest_burst_per_second}});
+  const double left = takers > 0 ? std::max(0.0, headroom - sum) / takers : 0;
+  for (std::size_t at = 0; at < sharers.size(); ++at) {
+    const NodeId& id = sharers[at].node->id;
+    const double gift = is_taker(sharers[at]) ? left : 0;
+    if (is_taker(sharers[at])) {
+      result.grants[id].push_back(
+          {.function = function.function, .granted = Rate{granted[at]}, .left = Rate{gift}});
+    }
+    const double cap = 2 * granted[at] + gift + guest_burst_per_second;
+    plan.guests.push_back({.id = id, .rate = Rate{std::min(cap, rate_max)}});
   }
 }
 
@@ -142,10 +173,11 @@ StrategyResult plan_grant_and_spill(const NodeView& view, const StrategyMemory& 
   StrategyResult result;
   const double period = std::max(0.1, to_seconds(view.period));
   for (const FunctionView& function : view.functions) {
-    const std::vector<Offer> offers = offers_of(view, function.function);
+    const std::vector<Offer> sharers = sharers_of(view, function.function);
+    const std::vector<Offer> offers = offers_among(sharers);
     FunctionPlan plan = plan_function(function, offers, result.memory, memory, period);
     add_asks(function, offers, result.memory, result);
-    add_grants(function, offers, plan, result);
+    add_grants(function, sharers, plan, result);
     result.functions.push_back(std::move(plan));
   }
   return result;

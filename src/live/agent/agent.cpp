@@ -221,7 +221,11 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                                       patience, exchange_bytes_max);
     --self->exchanges_under_way[to];
     if (!reply || reply->head.status != 200) {
-      self->step(ExchangeFailed{to});
+      // Our own front door marks what it cannot reach; a bare 503 is of the neighbour's, which runs
+      // while its agent does not.
+      const bool only_agent_away =
+          reply && reply->head.status == 503 && reply->head.headers.get("DFaaS-Outcome").empty();
+      self->step(ExchangeFailed{.to = to, .only_agent_away = only_agent_away});
       co_return;
     }
     auto answer = exchange_from_json(reply->body);

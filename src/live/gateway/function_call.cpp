@@ -305,6 +305,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
         is_user ? core->dispatcher.arrive_user(call->id, call->function, now())
                 : core->dispatcher.arrive_guest(call->id, call->function, terms.digest, call->from,
                                                 terms.time_left, now());
+    core->pump();  // An arrival may let others start who waited for the home reserve to fade.
     end = co_await follow(core, call, decision);
   }
   connection->stop_watching();

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+#include "targets.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "core/base/assert.hpp"
+#include "core/base/names.hpp"
+#include "core/base/text.hpp"
+#include "core/dataplane/dispatcher.hpp"
+#include "core/model/exchange_message.hpp"
+#include "core/model/observation.hpp"
+#include "core/model/routing_plan.hpp"
+#include "core/openfaas/deployment.hpp"
+#include "core/openfaas/route.hpp"
+#include "core/openfaas/status.hpp"
+#include "core/settings/settings.hpp"
+
+namespace dfaas {
+namespace {
+
+/// A refusal must be a sentence that can go into a log line.
+void check_sentence(const std::string& sentence) {
+  DFAAS_ASSERT(!sentence.empty(), "a refusal says why");
+  DFAAS_ASSERT(sentence.size() < 2000, "a refusal is short, whatever was refused");
+  const auto is_control = [](char letter) { return static_cast<unsigned char>(letter) < 0x20; };
+  DFAAS_ASSERT(std::ranges::none_of(sentence, is_control), "a refusal is one harmless line");
+}
+
+template <class T>
+bool is_accepted(const Result<T>& read) {
+  if (read) return true;
+  check_sentence(read.error().message);
+  return false;
+}
+
+void run_exchange(std::string_view bytes) {
+  const auto read = exchange_from_json(bytes);
+  if (!is_accepted(read)) return;
+  const std::string text = exchange_to_json(*read);
+  DFAAS_ASSERT(text.size() <= exchange_bytes_max, "what was taken can be sent");
+  const auto again = exchange_from_json(text);
+  DFAAS_ASSERT(again.has_value(), "what was written can be read");
+  // What did not fit is left out, so that only what fits comes back whole.
+  const bool is_whole = again->functions.size() == read->functions.size() &&
+                        again->asks.size() == read->asks.size() &&
+                        again->grants.size() == read->grants.size();
+  DFAAS_ASSERT(!is_whole || *again == *read, "a message keeps its meaning");
+}
+
+void run_plan(std::string_view bytes) {
+  const auto read = plan_from_json(bytes);
+  if (!is_accepted(read)) return;
+  DFAAS_ASSERT(plan_from_json(plan_to_json(*read)) == *read, "a plan keeps its meaning");
+  // Whatever plan was taken must be safe to go by.
+  Dispatcher dispatcher({}, Random{1});
+  Instant now{};
+  dispatcher.install(*read, now);
+  RequestId id = 0;
+  for (const FunctionPlan& function : read->functions) {
+    if (++id > 50) break;
+    Decision decision = dispatcher.arrive_user(id, function.function, now);
+    while (decision.kind == Decision::Kind::try_peer) {
+      now += Millis{10};
+      decision = dispatcher.not_started(id, Outcome::busy, 0, now);
+    }
+    DFAAS_ASSERT(decision.kind == Decision::Kind::refuse, "nothing runs here");
+  }
+}
+
+void run_observation(std::string_view bytes) {
+  const auto read = observation_from_json(bytes);
+  if (!is_accepted(read)) return;
+  const std::string text = observation_to_json(*read);
+  const auto again = observation_from_json(text);
+  DFAAS_ASSERT(again && observation_to_json(*again) == text, "an observation keeps its meaning");
+}
+
+void run_deployment(std::string_view bytes) {
+  const auto read = deployment_from_json(bytes);
+  if (!is_accepted(read)) return;
+  DFAAS_ASSERT(deployment_from_json(deployment_to_json(*read)) == *read,
+               "a deployment keeps its meaning");
+}
+
+void run_deletion(std::string_view bytes) {
+  const auto read = deletion_from_json(bytes);
+  if (!is_accepted(read)) return;
+  DFAAS_ASSERT(deletion_from_json(deletion_to_json(*read)) == *read, "a name keeps its meaning");
+}
+
+void run_status(std::string_view bytes) {
+  if (const auto list = function_list_from_json(bytes); is_accepted(list)) {
+    DFAAS_ASSERT(function_list_from_json(function_list_json(*list)).has_value(),
+                 "a list that was taken can be given");
+  }
+  is_accepted(function_status_from_json(bytes));
+}
+
+void run_route(std::string_view bytes) {
+  const Route route = parse_route(bytes);
+  if (const auto* refused = std::get_if<RefusedRoute>(&route)) {
+    check_sentence(refused->sentence);
+    DFAAS_ASSERT(refused->status >= 400 && refused->status < 500, "it is the user's mistake");
+  } else if (const auto* call = std::get_if<FunctionCallRoute>(&route)) {
+    DFAAS_ASSERT(FunctionName::parse(call->function.full()) == call->function,
+                 "a routed name is a name");
+    DFAAS_ASSERT(call->path.empty() || call->path.front() == '/', "a path starts with '/'");
+    DFAAS_ASSERT(call->path.find("//") == std::string::npos, "ambiguous targets are refused");
+    for (const std::string_view segment : split(call->path, '/')) {
+      DFAAS_ASSERT(segment != "." && segment != "..", "nobody climbs out of a function");
+    }
+  }
+}
+
+bool is_harmless(std::string_view name) {
+  return name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+         std::string_view::npos;
+}
+
+void run_names(std::string_view bytes) {
+  if (const auto name = FunctionName::parse(bytes); is_accepted(name)) {
+    DFAAS_ASSERT(is_harmless(name->name()) && is_harmless(name->space()), "names are harmless");
+    DFAAS_ASSERT(FunctionName::parse(name->full()) == *name, "a name keeps its meaning");
+  }
+  if (const auto name = NodeName::parse(bytes); is_accepted(name)) {
+    DFAAS_ASSERT(is_harmless(name->text()), "names are harmless");
+  }
+  if (const auto id = NodeId::parse(bytes); is_accepted(id)) {
+    DFAAS_ASSERT(is_harmless(id->text()) && id->text().size() == 32, "ids are harmless");
+  }
+  const std::size_t half = bytes.size() / 2;
+  is_accepted(FunctionName::parse(bytes.substr(0, half), bytes.substr(half)));
+}
+
+/// NAME=VALUE lines.
+void run_settings(std::string_view bytes) {
+  std::vector<SettingText> texts;
+  for (const std::string_view line : split(bytes.substr(0, 4096), '\n')) {
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos) continue;
+    texts.push_back({.name = std::string(line.substr(0, equals)),
+                     .value = std::string(line.substr(equals + 1)),
+                     .origin = "fuzz"});
+  }
+  const auto settings = Settings::parse(texts);
+  if (!is_accepted(settings)) return;
+  for (const Setting& setting : settings_table()) {
+    switch (setting.kind) {
+      case SettingKind::integer: {
+        const auto value = static_cast<double>(settings->integer(setting.name));
+        DFAAS_ASSERT(value >= setting.low && value <= setting.high, "bounds hold");
+        break;
+      }
+      case SettingKind::number: {
+        const double value = settings->number(setting.name);
+        DFAAS_ASSERT(value >= setting.low && value <= setting.high, "bounds hold");
+        break;
+      }
+      default:
+        DFAAS_ASSERT(!settings->origin(setting.name).empty(), "each has an origin");
+    }
+  }
+}
+
+void run_text(std::string_view bytes) {
+  if (const auto decoded = base64_decode(bytes)) {
+    DFAAS_ASSERT(base64_decode(base64_encode(*decoded)) == decoded, "base64 keeps its meaning");
+  }
+  DFAAS_ASSERT(base64_decode(base64_encode(bytes)) == bytes, "base64 keeps its meaning");
+  if (const auto number = parse_unsigned(bytes)) {
+    DFAAS_ASSERT(parse_unsigned(std::to_string(*number)) == number, "numbers keep their meaning");
+  }
+  if (const auto number = parse_number(bytes)) {
+    DFAAS_ASSERT(*number - *number == 0, "numbers are finite");
+  }
+  if (const auto outcome = parse_outcome(bytes)) {
+    DFAAS_ASSERT(to_text(*outcome) == bytes, "outcomes are words");
+  }
+  check_sentence(in_quotes(bytes));
+  DFAAS_ASSERT(split(bytes, ',').size() >= 1, "there is always a piece");
+  DFAAS_ASSERT(equal_ignoring_case(bytes, to_lower(bytes)), "case does not matter");
+}
+
+constexpr std::array<FuzzTarget, 10> table{{{"deletion", run_deletion},
+                                            {"deployment", run_deployment},
+                                            {"exchange", run_exchange},
+                                            {"names", run_names},
+                                            {"observation", run_observation},
+                                            {"plan", run_plan},
+                                            {"route", run_route},
+                                            {"settings", run_settings},
+                                            {"status", run_status},
+                                            {"text", run_text}}};
+
+}  // namespace
+
+std::span<const FuzzTarget> fuzz_targets() noexcept { return table; }
+
+}  // namespace dfaas

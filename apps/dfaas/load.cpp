@@ -235,17 +235,21 @@ void add_load_command(CLI::App& root, ExitStatus& status) {
       "load", "Offer a load and report what became of it; latency counts from the intended time");
   auto options = std::make_shared<LoadOptions>();
   command->add_option("url", options->url, "http://HOST:PORT/PATH");
-  auto* plan = command->add_option("--plan", options->plan_file,
-                                   "Several phases and targets, from a TOML file");
+  command->add_option("--plan", options->plan_file,
+                      "Several phases and targets, from a TOML file; it says what the options from "
+                      "--rate to --outstanding-max say otherwise");
+  std::vector<CLI::Option*> of_url;
   const auto add = [&](const char* names, auto& value, const char* text) {
-    return command->add_option(names, value, text)->excludes(plan);
+    of_url.push_back(command->add_option(names, value, text));
+    return of_url.back();
   };
   add("-r,--rate", options->rate, "Requests/s")->capture_default_str();
   add("--duration", options->duration, "How long, such as 500ms, 30s, 5m")->capture_default_str();
   add("--arrivals", options->arrivals, arrival_process_names().c_str())->capture_default_str();
   add("--seed", options->seed, "Fixes the random arrivals")->capture_default_str();
   add("-X,--method", options->method, "HTTP method (default: GET, with -d POST)");
-  add("-H,--header", options->headers, "\"Name: value\"; may be repeated");
+  add("-H,--header", options->headers, "\"Name: value\"; may be repeated")
+      ->allow_extra_args(false);  // Else a URL behind it would be taken for another header.
   auto* data = add("-d,--data", options->data, "Request body, or @FILE");
   add("--timeout", options->timeout, "For one request, from its intended time")
       ->capture_default_str();
@@ -258,8 +262,14 @@ void add_load_command(CLI::App& root, ExitStatus& status) {
       "rate (99 % of requests later than 10 ms, or more open than --outstanding-max).\n"
       "Example: dfaas load http://127.0.0.1:8081/function/figlet -d hello --rate 50 --duration "
       "10s");
-  command->callback([options, data, &status] {
+  command->callback([options, data, of_url, &status] {
     options->has_data = data->count() > 0;
+    for (const CLI::Option* option : of_url) {
+      if (options->plan_file.empty() || option->count() == 0) continue;
+      return report_failure(status, {.code = ErrorCode::invalid_input,
+                                     .message = option->get_name() +
+                                                " cannot be given with --plan: the file says it"});
+    }
     if (auto done = load(*options, status); !done) report_failure(status, done.error());
   });
 }

@@ -15,7 +15,7 @@ LoadSchedule::LoadSchedule(const LoadPlan& plan) {
               .start = phase.start,
               .head = std::nullopt};
     if (const auto first = lane.stream.next()) lane.head = lane.start + *first;
-    lanes_.push_back(std::move(lane));
+    lanes_.push_back(lane);
   }
 }
 

@@ -87,9 +87,9 @@ Millis left_until(Clock::time_point deadline) {
 }  // namespace
 
 struct LoadRun {
-  LoadRun(asio::any_io_executor executor_, LoadPlan plan_)
-      : executor(executor_),
-        plan(std::move(plan_)),
+  LoadRun(asio::any_io_executor loop, LoadPlan valid_plan)
+      : executor(std::move(loop)),
+        plan(std::move(valid_plan)),
         tally(plan.phases.size()),
         tasks(executor),
         timer(executor) {}
@@ -380,8 +380,11 @@ asio::awaitable<bool> wait_until(LoadRun* run, Micros at) {
 asio::awaitable<void> follow_plan(LoadRun* run) {
   co_await asio::this_coro::throw_if_cancelled(false);
   auto identified = co_await identify_all(run);
-  if (!identified) run->error = std::move(identified).error();
-  if (!identified || run->is_stopping) co_return;
+  if (!identified) {
+    run->error = std::move(identified).error();
+    co_return;
+  }
+  if (run->is_stopping) co_return;
   run->start = Clock::now();
   run->has_started = true;
   LoadSchedule schedule(run->plan);

@@ -153,7 +153,7 @@ asio::awaitable<Result<ResponseHead>> ClientConnection::read_head(Millis patienc
     co_return net_failure("waiting for an answer", error);
   }
   const auto& message = s.parser->get();
-  const int status = message.result_int();
+  const int status = static_cast<int>(message.result_int());
   ResponseHead head{.status = status,
                     .headers = copy_headers(message),
                     .body = framing_of(*s.parser),

@@ -356,6 +356,19 @@ struct Controller::State {
     return now + std::min(message.lifetime, lifetime_max);
   }
 
+  /// Does it offer room for a function for which it had offered none? Windows made without are small,
+  /// so that the next plan should not wait for the end of the period.
+  [[nodiscard]] static bool is_first_offer(const Neighbour& neighbour,
+                                           const ExchangeMessage& message, Instant now) {
+    return std::ranges::any_of(message.grants, [&](const FunctionGrant& grant) {
+      const auto offered = [&](Rate Leased::* what) {
+        return alive(neighbour.granted, grant.function, now, what) > Rate{};
+      };
+      return grant.granted + grant.left > Rate{} && !offered(&Leased::value) &&
+             !offered(&Leased::left);
+    });
+  }
+
   /// A neighbour that gave no sign for too long is down.
   void notice_silence(Neighbour& neighbour, Instant now) {
     if (!neighbour.up || now - neighbour.last_sign <= silence_max()) return;
@@ -473,6 +486,7 @@ struct Controller::State {
     if (!learn(neighbour, event.message, &Sequences::answer)) {
       ++dropped;  // Overtaken by a newer answer: late, but its sender is alive.
     } else {
+      if (is_first_offer(neighbour, event.message, now)) is_plan_due = true;
       neighbour.granted.clear();
       for (const FunctionGrant& grant : event.message.grants) {
         neighbour.granted[grant.function] = {

@@ -250,6 +250,7 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
         co_await serve_control(core, &connection, std::move(*head));
         break;
     }
+    co_await connection.discard_body();
     if (!connection.reusable()) co_return;
   }
 }

@@ -104,6 +104,35 @@ def tls_request(port, context, method, target, body=None, headers=None, timeout=
     return _ask(connection, method, target, body, headers)
 
 
+class HeldCall:
+    """A call whose body does not end before finish(): its function waits, its slot stays taken."""
+
+    #: More than a node reads ahead of deciding.
+    _FIRST_BYTES = 20_000
+
+    def __init__(self, port, target, headers=None):
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        self._connection.putrequest("POST", target)
+        for name, value in {"Transfer-Encoding": "chunked", **(headers or {})}.items():
+            self._connection.putheader(name, value)
+        self._connection.endheaders()
+        self._send(b"x" * self._FIRST_BYTES)
+
+    def _send(self, piece):
+        self._connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    def finish(self):
+        try:
+            self._send(b"")
+            answer = self._connection.getresponse()
+            return Answer(answer.status, Headers(answer.getheaders()), answer.read(), 0.0)
+        finally:
+            self._connection.close()
+
+    def abandon(self):
+        self._connection.close()
+
+
 @dataclass
 class RawExchange:
     received: bytes

@@ -11,6 +11,7 @@ Guarantees  Every wait has a deadline. Leaving the `with` block stops every node
 """
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -232,6 +233,22 @@ class Node:
 
     def call(self, name, body=b"", method="POST", headers=None, **options):
         return self.request(method, f"/function/{name}", body, headers, **options)
+
+    @contextlib.contextmanager
+    def occupied(self, name, slots):
+        """Users of this node hold `slots` slots of a function that reads its body, such as cat."""
+        before = self.in_flight(name)
+        held = [clients.HeldCall(self.user_port, f"/function/{name}") for _ in range(slots)]
+        try:
+            wait_until(lambda: self.in_flight(name) >= before + slots,
+                       f"{slots} calls of {name} to run at {self.name}")
+            yield
+        except BaseException:
+            for call in held:
+                call.abandon()
+            raise
+        answers = [call.finish() for call in held]
+        assert {(answer.status, answer.node_id) for answer in answers} == {(200, self.id)}, answers
 
     def tls_context(self):
         """Of a client with this node's certificate."""

@@ -99,9 +99,12 @@ def tls_context(certificate_and_key=None):
     return context
 
 
-def tls_request(port, context, method, target, body=None, headers=None, timeout=PATIENCE_SECONDS):
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=timeout)
-    return _ask(connection, method, target, body, headers)
+def tls_request(port, context, method, target, body=b"", headers=None):
+    """One request of a neighbour. Unlike http.client it takes any number of interim answers."""
+    told = {"Host": "node", "Content-Length": str(len(body)), **(headers or {})}
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    with KeptConnection(port, context) as connection:
+        return connection.exchange("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
 
 class HeldCall:
@@ -199,3 +202,41 @@ def raw_exchange(port, pieces, context=None, silence_seconds=1.0, pause_seconds=
             if not piece:
                 return RawExchange(received, closed=True)
             received += piece
+
+
+class KeptConnection:
+    """One TLS connection for several raw requests, each answered before the next."""
+
+    def __init__(self, port, context):
+        plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+        self._connection = context.wrap_socket(plain)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._connection.close()
+
+    def exchange(self, text):
+        self._connection.sendall(text)
+        received = b""
+        while True:
+            piece = self._connection.recv(65536)
+            assert piece, f"closed after {received!r}"
+            received += piece
+            answer = _final_answer(received)
+            if answer is not None:
+                return answer
+
+
+def _final_answer(received):
+    """The first answer that is not interim, once it is there as a whole."""
+    head, separator, rest = received.partition(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 1"):
+        return _final_answer(rest)
+    if b"transfer-encoding: chunked" in head.lower():
+        is_whole = rest.endswith(b"0\r\n\r\n")
+    else:
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        is_whole = bool(separator) and len(rest) >= int(length)
+    return split_answer(received)[0] if is_whole else None

@@ -254,7 +254,7 @@ class Node:
         """Of a client with this node's certificate."""
         return clients.tls_context(self.directory / "pki" / "node.pem")
 
-    def peer_request(self, as_node, method, target, body=None, headers=None):
+    def peer_request(self, as_node, method, target, body=b"", headers=None):
         """On the peer port of this node, with the certificate and the id of `as_node`."""
         told = {"DFaaS-Node-ID": as_node.id, **(headers or {})}
         return clients.tls_request(self.peer_port, as_node.tls_context(), method, target, body, told)
@@ -295,6 +295,12 @@ class Node:
             if peer["id"] == other.id:
                 return peer["state"]
         return None
+
+    def list_peers(self, ports):
+        """Writes the file of neighbours, as a whole: the agent may read it at any time."""
+        draft = self.directory / "peers.txt.new"
+        draft.write_text("".join(f"127.0.0.1:{port}\n" for port in ports))
+        draft.rename(self.directory / "peers.txt")
 
     def why(self, call_id):
         """The decisions of a call, newest first."""
@@ -405,10 +411,7 @@ class Federation:
         """Lists `nodes` (all) at each of them. Running agents read the file again."""
         nodes = list(nodes or self)
         for node in nodes:
-            lines = [f"127.0.0.1:{other.peer_port}\n" for other in nodes if other is not node]
-            draft = node.directory / "peers.txt.new"
-            draft.write_text("".join(lines))
-            draft.rename(node.directory / "peers.txt")
+            node.list_peers(other.peer_port for other in nodes if other is not node)
 
     def wait_connected(self, nodes=None):
         """Until each of `nodes` (all) has heard from all the others."""
@@ -445,9 +448,9 @@ class Federation:
         self.wait_planned(running)
 
     def wait_planned(self, nodes=None):
-        """Until every node (all) installed a plan that was made after now: the next one may have
+        """Until each of `nodes` (all) that runs installed a plan that was made after now: the next one may have
         been under way already, the one after it was not."""
-        nodes = list(nodes or self)
+        nodes = [node for node in nodes or self if node.is_running]
         versions = [(node, node.status()["plan_version"]) for node in nodes]
         for node, version in versions:
             wait_until(lambda: node.status()["plan_version"] >= version + 2,

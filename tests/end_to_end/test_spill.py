@@ -87,8 +87,7 @@ def test_forwarded_request_is_never_forwarded_again():
         light, mid, heavy = line
         line.write_peers([light, mid])
         line.write_peers([mid, heavy])
-        both = (f"127.0.0.1:{light.peer_port}\n127.0.0.1:{heavy.peer_port}\n")
-        (mid.directory / "peers.txt").write_text(both)
+        mid.list_peers([light.peer_port, heavy.peer_port])
         line.wait_connected([light, mid])
         line.wait_connected([mid, heavy])
         for node, slots in ((light, 1), (mid, 1), (heavy, 4)):

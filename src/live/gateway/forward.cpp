@@ -83,6 +83,7 @@ asio::awaitable<void> upload(Try* attempt) {
     if (*filled == 0) break;
     call->body_bytes += *filled;
     if (call->body_bytes > attempt->core->settings.request_bytes_max) {
+      call->too_large = true;
       to.close();
       co_return;
     }

@@ -86,6 +86,10 @@ asio::awaitable<void> respond_json(ServerConnection* connection, int status, std
   std::ignore = co_await connection->respond(std::move(head), std::move(text));
 }
 
+std::string too_large_text(const GatewaySettings& settings) {
+  return fmt::format("the request body is over {} bytes\n", settings.request_bytes_max);
+}
+
 asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connection,
                                                      std::uint64_t bytes_max) {
   std::string body;

@@ -41,7 +41,6 @@ struct Run {
   RunningProcess process;
   std::string first_piece;  ///< Read from a guest before the process was started.
   bool output_done = false;
-  bool too_large = false;
   std::string error_text;
 };
 
@@ -67,7 +66,7 @@ asio::awaitable<void> feed_input(Run* run) {
       if (*filled == 0) break;
       call->body_bytes += *filled;
       if (call->body_bytes > run->core->settings.request_bytes_max) {
-        run->too_large = true;
+        call->too_large = true;
         run->process.kill();
         break;
       }
@@ -135,10 +134,7 @@ void add_duration(ResponseHead& head, Micros took) {
 
 /// The sentence for a run that brought no good answer, and its status.
 std::pair<int, std::string> failure_of(const Run& run, const ProcessExit& exit) {
-  if (run.too_large) {
-    return {413, fmt::format("the request body is over {} bytes\n",
-                             run.core->settings.request_bytes_max)};
-  }
+  if (run.call->too_large) return {413, too_large_text(run.core->settings)};
   if (run.call->late) return {504, "the function did not end in time\n"};
   return {500, fmt::format("the function ended with status {}\n{}", exit.status, run.error_text)};
 }
@@ -181,7 +177,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   if (call->gone) {
     status = 499;
   } else if (call->answer_begun) {
-    const bool is_good = exit.status == 0 && !call->late && !run->too_large;
+    const bool is_good = exit.status == 0 && !call->late && !call->too_large;
     if (is_good) {
       delivered = (co_await connection.finish_body()).has_value();
     } else {
@@ -189,7 +185,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
       connection.close();
     }
   } else {
-    const bool is_good = exit.status == 0 && !call->late && !run->too_large;
+    const bool is_good = exit.status == 0 && !call->late && !call->too_large;
     std::string text = std::move(held);
     if (!is_good) std::tie(status, text) = failure_of(*run, exit);
     ResponseHead head = answer_head(*run, status);
@@ -290,6 +286,9 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
                       .by = "user_left",
                       .status = 499,
                       .service_time = std::nullopt};
+  }
+  if (status == 413) {
+    co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "too_large", .status = 413};
   }
   if (status == 504) {
     co_return CallEnd{

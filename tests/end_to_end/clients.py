@@ -175,9 +175,11 @@ def split_answer(received):
     return Answer(status, headers, rest[:size], 0.0), rest[size:]
 
 
-def raw_exchange(port, pieces, context=None, silence_seconds=1.0, pause_seconds=0.005):
+def raw_exchange(port, pieces, context=None, silence_seconds=1.0, pause_seconds=0.005,
+                 half_close=False):
     """Sends exactly these bytes (one write each, a pause between), then reads until the other side
-    closes or says nothing more for `silence_seconds` after its first byte."""
+    closes or says nothing more for `silence_seconds` after its first byte. With `half_close` it says
+    that no more will be sent."""
     if isinstance(pieces, bytes):
         pieces = [pieces]
     received = b""
@@ -189,7 +191,9 @@ def raw_exchange(port, pieces, context=None, silence_seconds=1.0, pause_seconds=
                 if at > 0:
                     time.sleep(pause_seconds)  # The gap is what is tested: two packets, not one.
                 connection.sendall(piece)
-        except (BrokenPipeError, ConnectionResetError):
+            if half_close and context is None:
+                connection.shutdown(socket.SHUT_WR)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             pass  # It answered early and closed; what it said is still to be read.
         while True:
             connection.settimeout(silence_seconds if received else PATIENCE_SECONDS)

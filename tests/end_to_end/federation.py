@@ -248,7 +248,7 @@ class Node:
                 call.abandon()
             raise
         answers = [call.finish() for call in held]
-        assert {(answer.status, answer.node_id) for answer in answers} == {(200, self.id)}, answers
+        assert all((answer.status, answer.node_id) == (200, self.id) for answer in answers), answers
 
     def tls_context(self):
         """Of a client with this node's certificate."""
@@ -262,6 +262,10 @@ class Node:
     def raw(self, pieces, **options):
         """Exactly these bytes on the user port."""
         return clients.raw_exchange(self.user_port, pieces, **options)
+
+    def raw_to_peer_port(self, as_node, pieces, **options):
+        """The same on the peer port, in TLS with the certificate of `as_node`."""
+        return clients.raw_exchange(self.peer_port, pieces, context=as_node.tls_context(), **options)
 
     # --- what it says of itself
 

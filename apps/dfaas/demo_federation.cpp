@@ -158,12 +158,14 @@ asio::awaitable<bool> knows_neighbours(DemoNode node, std::size_t count, std::si
   co_return ready == count;
 }
 
-asio::awaitable<bool> works_by(DemoNode node, std::string strategy) {
+/// The version of the plan that the gateway works by, if it is of this strategy; else 0.
+asio::awaitable<std::uint64_t> plan_of(DemoNode node, std::string strategy) {
   const Endpoint gateway = Endpoint::unix_socket(node.directory.gateway_admin_socket().string());
   const auto reply = co_await ask(gateway, "GET", "/dfaas/v1/status", "");
-  if (!reply || reply->head.status != 200) co_return false;
+  if (!reply || reply->head.status != 200) co_return 0;
   const auto answer = nlohmann::json::parse(reply->body, nullptr, false);
-  co_return !answer.is_discarded() && answer["strategy"] == strategy;
+  if (answer.is_discarded() || answer["strategy"] != strategy) co_return 0;
+  co_return answer["plan_version"].get<std::uint64_t>();
 }
 
 asio::awaitable<Result<void>> await_neighbours(std::vector<DemoNode> nodes, std::size_t functions) {
@@ -294,15 +296,19 @@ asio::awaitable<Result<void>> DemoFederation::use_strategy(std::string name) {
     auto done = checked(std::move(reply), "strategy " + name + " on " + node.name);
     if (!done) co_return pass_on(std::move(done));
   }
+  // The first plan may be of before the neighbours had heard of it; the next one knows their answers.
   const auto until = SteadyClock::now() + ready_patience;
   for (const DemoNode& node : state_->nodes) {
-    while (!co_await works_by(node, name)) {
+    std::uint64_t first = 0;
+    for (std::uint64_t version = 0; first == 0 || version <= first;) {
       if (SteadyClock::now() > until) {
         co_return fail(ErrorCode::timed_out,
                        fmt::format("{} did not switch to {} in {} s", node.name, name,
                                    to_seconds(ready_patience)));
       }
-      co_await pause(poll_pause);
+      version = co_await plan_of(node, name);
+      if (first == 0) first = version;
+      if (version <= first) co_await pause(poll_pause);
     }
   }
   co_return Result<void>{};

@@ -293,14 +293,20 @@ Report demo_report(const DemoLoad& load, const std::vector<DemoRun>& runs,
   Report report{.title = "Three nodes, one overloaded", .lead = {}};
   for (const DemoRun& run : runs) {
     const double success = run.report.total.counts.success_ratio();
-    report.lead += fmt::format("{}{} served {} of {} requests", report.lead.empty() ? "" : "; ",
-                               run.strategy, format_share(success),
-                               format_number(static_cast<double>(run.report.total.counts.offered)));
-    report.key_figures.push_back({.value = format_share(success),
-                                  .label = run.strategy,
-                                  .note = "of the requests served",
-                                  .mark = success >= success_ratio_min ? Mark::good : Mark::bad});
+    const bool is_baseline = &run == &runs.front();
+    const Mark verdict = success >= success_ratio_min ? Mark::good : Mark::bad;
+    report.key_figures.push_back(
+        {.value = format_share(success),
+         .label = run.strategy,
+         .note = is_baseline ? "of the requests served: the baseline" : "of the requests served",
+         .mark = is_baseline ? Mark::none : verdict});
   }
+  const auto share = [](const DemoRun& run) {
+    return fmt::format("{} served {} of {} requests", run.strategy,
+                       format_share(run.report.total.counts.success_ratio()),
+                       format_number(static_cast<double>(run.report.total.counts.offered)));
+  };
+  report.lead = share(runs.back()) + "; " + share(runs.front());
   report.lead += all_hold ? "." : "; not every check below holds.";
   report.lead_mark = all_hold ? Mark::good : Mark::bad;
 

@@ -197,7 +197,11 @@ Result<NodeId> init_node(const NodeInit& init) {
                   [&parsed](const SettingText& known) { return known.name == parsed->name; });
     texts.push_back(std::move(*parsed));
   }
-  if (auto checked = Settings::parse(texts); !checked) return pass_on(std::move(checked));
+  auto checked = Settings::parse(texts);
+  if (!checked) return pass_on(std::move(checked));
+  if (auto known = find_strategy(checked->text("strategy.name")); !known) {
+    return tl::unexpected(std::move(known).error().within("setting strategy.name"));
+  }
 
   Draft draft(target.string() + ".new");
   fs::remove_all(draft.path(), error);
@@ -322,8 +326,8 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   programs.push_back({.name = "haproxy",
                       .command = std::move(haproxy_command),
                       .environment = front_door_environment,
-                      .stop_signal = SIGUSR1,
-                      .stop_patience = Millis{2'000},
+                      .stop_signal = SIGUSR1,  // Serves what it has, then ends.
+                      .stop_patience = Millis{12'000},
                       .is_ready = [stats] { return accepts(stats); }});
   programs.push_back({.name = "agent",
                       .command = own_program("agent"),

@@ -50,6 +50,8 @@ Result<NodeIdentity> load_identity(const NodeOptions& options, const std::string
 }
 
 void run_until_stopped(boost::asio::io_context& context, std::function<void()> stop) {
+  // A function may end before it read its input: that write fails, and nobody needs to die of it.
+  std::signal(SIGPIPE, SIG_IGN);
   auto signals = std::make_shared<boost::asio::signal_set>(context, SIGTERM, SIGINT);
   auto once = std::make_shared<std::function<void()>>(std::move(stop));
   const auto stop_once = [once, signals] {

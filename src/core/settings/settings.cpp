@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 23> table{{
+constexpr std::array<Setting, 22> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 2, "", "2",
@@ -52,8 +52,6 @@ constexpr std::array<Setting, 23> table{{
      "AGENT_BOOTSTRAP_NODES_FILE"},
     {"node.name", text, "", 0, 0, "", "node",
      "what people call this node: 1 to 63 of a-z, 0-9, '-'", ""},
-    {"peer.advertise", text, "", 0, 0, "", "", "HOST:PORT that neighbours use; empty for peer.bind",
-     "AGENT_HAPROXY_HOST"},
     {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443",
      "where neighbours connect, with mutual TLS", "AGENT_HAPROXY_PORT"},
     {"strategy.name", text, "", 0, 0, "", "grant_and_spill",

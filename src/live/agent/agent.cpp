@@ -289,9 +289,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     if (candidate.is_self || candidate.is_proving || now() < candidate.next_proof) return false;
     if (!candidate.proved) return true;
     for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
-      // One that fell silent may have been replaced at its address.
-      if (neighbour.id == candidate.proved->id)
-        return neighbour.state == "silent" || neighbour.state == "new";
+      // One that fell silent, or stopped in order, may have been replaced at its address.
+      if (neighbour.id == candidate.proved->id) return neighbour.state != "up";
     }
     return true;
   }

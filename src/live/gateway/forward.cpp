@@ -40,6 +40,7 @@ struct Try {
   bool together = false;
   bool accepted = false;
   bool upload_wanted = true;
+  Instant since;
   ForwardEnd end;
 };
 
@@ -83,6 +84,7 @@ asio::awaitable<void> upload(Try* attempt) {
     if (*filled == 0) break;
     call->body_bytes += *filled;
     if (call->body_bytes > attempt->core->settings.request_bytes_max) {
+      call->too_large = true;
       to.close();
       co_return;
     }
@@ -112,7 +114,7 @@ asio::awaitable<void> deliver(Try* attempt, ResponseHead head) {
   add_server_headers(head.headers, attempt->peer, attempt->core->name_of(attempt->peer));
   if (call->explain) {
     auto steps = call->steps;
-    steps.push_back({attempt->core->name_of(attempt->peer), "served", now() - call->arrived});
+    steps.push_back({attempt->core->name_of(attempt->peer), "served", now() - attempt->since});
     head.headers.add("DFaaS-Decision", steps_text(steps));
   }
   head.keep_alive = true;
@@ -218,6 +220,7 @@ void EgressPool::give_back(ClientConnection connection) {
 
 asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId peer) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT: the only way to reach them.
+  const Instant since = now();
   const PeerPlan* plan = core->dispatcher.peer(peer);
   if (plan == nullptr || !plan->up) co_return ForwardEnd{};
   const bool together = call->body_complete && core->dispatcher.traits(call->function).retry_safe;
@@ -231,7 +234,8 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
               .call = call,
               .peer = peer,
               .connection = std::move(*connection),
-              .together = together};
+              .together = together,
+              .since = since};
   call->abort = [&attempt] { attempt.connection.close(); };
   if (call->over()) {
     call->abort = nullptr;

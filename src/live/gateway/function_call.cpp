@@ -113,7 +113,27 @@ asio::awaitable<CallEnd> refuse(GatewayCore* core, CallPtr call, Outcome reason)
                     .status = refusal.status};
 }
 
-/// The user left, or the time is up: nobody waits for a result, or a 504 says so.
+/// A body that is told to be too large is refused before anything runs.
+asio::awaitable<CallEnd> refuse_large_body(GatewayCore* core, CallPtr call) {
+  ResponseHead head{.status = 413};
+  head.headers.add("Content-Type", "text/plain");
+  head.headers.add("X-Call-Id", call->call_id);
+  head.headers.add("X-OpenFaaS-Internal", "proxy");
+  add_server_headers(head.headers, core->settings.self, core->settings.name.text());
+  call->answer_begun = true;
+  std::string text = too_large_text(core->settings);
+  std::ignore = co_await call->connection->respond(std::move(head), std::move(text));
+  co_return CallEnd{.end = GatewayMetrics::End::refused, .by = "too_large", .status = 413};
+}
+
+/// Why a call is over before it was served.
+std::string_view over_text(const CallPtr& call) {
+  if (call->gone) return "user_left";
+  return call->too_large ? "too_large" : "late";
+}
+
+/// The user left, or the time is up, or the body is too large: nobody waits for a result, or a 504 or 413
+/// says so.
 asio::awaitable<CallEnd> give_up(GatewayCore* core, CallPtr call) {
   core->dispatcher.abandoned(call->id, now());
   core->pump();
@@ -124,8 +144,11 @@ asio::awaitable<CallEnd> give_up(GatewayCore* core, CallPtr call) {
   }
   if (call->answer_begun) {
     call->connection->close();
-    co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "late", .status = 504};
+    co_return CallEnd{.end = GatewayMetrics::End::failed,
+                      .by = std::string(over_text(call)),
+                      .status = call->too_large ? 413 : 504};
   }
+  if (call->too_large) co_return co_await refuse_large_body(core, call);
   co_return co_await refuse(core, call, Outcome::late);
 }
 
@@ -182,8 +205,8 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
             .end = GatewayMetrics::End::failed, .by = "cut_off", .status = forward.status};
       }
       case ForwardEnd::Kind::over:
-        core->metrics.forward(call->label, peer_name, call->gone ? "user_left" : "late");
-        note(call, peer_name, call->gone ? "user left" : "late", since);
+        core->metrics.forward(call->label, peer_name, std::string(over_text(call)));
+        note(call, peer_name, std::string(over_text(call)), since);
         co_return co_await give_up(core, call);
       case ForwardEnd::Kind::not_started: {
         const std::string outcome(to_text(forward.outcome));
@@ -289,7 +312,9 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
   arm_deadline(call, left);
 
   CallEnd end;
-  if (is_user && !co_await read_ahead(core, call)) {
+  if (call->head.body.length.value_or(0) > core->settings.request_bytes_max) {
+    end = co_await refuse_large_body(core, call);
+  } else if (is_user && !co_await read_ahead(core, call)) {
     end = {.end = GatewayMetrics::End::failed, .by = "body_cut_off", .status = 400};
     connection->close();
   } else {

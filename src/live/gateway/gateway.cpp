@@ -86,6 +86,10 @@ asio::awaitable<void> respond_json(ServerConnection* connection, int status, std
   std::ignore = co_await connection->respond(std::move(head), std::move(text));
 }
 
+std::string too_large_text(const GatewaySettings& settings) {
+  return fmt::format("the request body is over {} bytes\n", settings.request_bytes_max);
+}
+
 asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connection,
                                                      std::uint64_t bytes_max) {
   std::string body;
@@ -240,6 +244,8 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
   for (;;) {
     auto head = co_await connection.read_head(core->settings.head_timeout);
     if (!head) co_return;
+    // The front door keeps connections: without this, it would bring calls until we are killed.
+    if (core->draining) connection.close_after_answer();
     switch (port) {
       case Gateway::Port::user:
         co_await serve_user(core, &connection, std::move(*head));
@@ -254,6 +260,7 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
         co_await serve_control(core, &connection, std::move(*head));
         break;
     }
+    co_await connection.discard_body();
     if (!connection.reusable()) co_return;
   }
 }
@@ -303,6 +310,7 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
     boost::system::error_code ignored;  // Closing is all that is wanted.
     acceptor.close(ignored);
   }
+  for (const auto& [id, call] : state->core.calls) call->connection->close_after_answer();
   // Idle keep-alive connections would hold us up: only calls in flight are waited for.
   state->patience_timer.expires_after(patience);
   state->patience_timer.async_wait([state](const boost::system::error_code& error) {

@@ -59,10 +59,11 @@ struct Call {
   bool removed = false;         ///< Left the queue because its function was removed.
   bool gone = false;            ///< The user hung up.
   bool late = false;            ///< The deadline passed.
+  bool too_large = false;       ///< More body came than is allowed.
   bool peer_lost = false;       ///< The neighbour that has it was lost.
   bool answer_begun = false;
 
-  [[nodiscard]] bool over() const { return gone || late; }
+  [[nodiscard]] bool over() const { return gone || late || too_large; }
   void interrupt() {
     wake.cancel();
     if (abort) abort();
@@ -177,6 +178,9 @@ boost::asio::awaitable<void> respond_text(ServerConnection* connection, int stat
                                           std::string text);
 boost::asio::awaitable<void> respond_json(ServerConnection* connection, int status,
                                           std::string text);
+
+/// Why a request body is refused with 413.
+std::string too_large_text(const GatewaySettings& settings);
 
 /// The whole body as text; overloaded when it is over `bytes_max`.
 boost::asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* connection,

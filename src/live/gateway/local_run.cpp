@@ -40,8 +40,8 @@ struct Run {
   CallPtr call;
   RunningProcess process;
   std::string first_piece;  ///< Read from a guest before the process was started.
+  Instant since;            ///< When the slot was taken.
   bool output_done = false;
-  bool too_large = false;
   std::string error_text;
 };
 
@@ -67,7 +67,7 @@ asio::awaitable<void> feed_input(Run* run) {
       if (*filled == 0) break;
       call->body_bytes += *filled;
       if (call->body_bytes > run->core->settings.request_bytes_max) {
-        run->too_large = true;
+        call->too_large = true;
         run->process.kill();
         break;
       }
@@ -108,7 +108,7 @@ void add_common_headers(const Run& run, ResponseHead& head) {
     head.headers.add("DFaaS-Room", std::to_string(run.core->dispatcher.room(call.function, now())));
   } else if (call.explain) {
     auto steps = call.steps;
-    steps.push_back({"here", "served", now() - call.arrived});
+    steps.push_back({"here", "served", now() - run.since});
     head.headers.add("DFaaS-Decision", steps_text(steps));
   }
 }
@@ -135,10 +135,7 @@ void add_duration(ResponseHead& head, Micros took) {
 
 /// The sentence for a run that brought no good answer, and its status.
 std::pair<int, std::string> failure_of(const Run& run, const ProcessExit& exit) {
-  if (run.too_large) {
-    return {413, fmt::format("the request body is over {} bytes\n",
-                             run.core->settings.request_bytes_max)};
-  }
+  if (run.call->too_large) return {413, too_large_text(run.core->settings)};
   if (run.call->late) return {504, "the function did not end in time\n"};
   return {500, fmt::format("the function ended with status {}\n{}", exit.status, run.error_text)};
 }
@@ -181,7 +178,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   if (call->gone) {
     status = 499;
   } else if (call->answer_begun) {
-    const bool is_good = exit.status == 0 && !call->late && !run->too_large;
+    const bool is_good = exit.status == 0 && !call->late && !call->too_large;
     if (is_good) {
       delivered = (co_await connection.finish_body()).has_value();
     } else {
@@ -189,7 +186,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
       connection.close();
     }
   } else {
-    const bool is_good = exit.status == 0 && !call->late && !run->too_large;
+    const bool is_good = exit.status == 0 && !call->late && !call->too_large;
     std::string text = std::move(held);
     if (!is_good) std::tie(status, text) = failure_of(*run, exit);
     ResponseHead head = answer_head(*run, status);
@@ -250,6 +247,7 @@ asio::awaitable<Result<std::string>> confirm_admission(CallPtr call) {
 
 asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT: the only way to reach them.
+  const Instant taken = now();
   const auto found = core->functions.find(call->function);
   if (found == core->functions.end()) {
     const Error removed{ErrorCode::not_found, "the function was removed meanwhile"};
@@ -273,7 +271,11 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
   auto spawned = co_await core->runner->spawn(command);
   if (!spawned) co_return co_await answer_spawn_failure(core, call, std::move(spawned).error());
 
-  Run run{.core = core, .call = call, .process = std::move(*spawned), .first_piece = first_piece};
+  Run run{.core = core,
+          .call = call,
+          .process = std::move(*spawned),
+          .first_piece = first_piece,
+          .since = taken};
   call->abort = [&run] { run.process.kill(); };
   if (call->over()) run.process.kill();
   const Instant since = now();
@@ -290,6 +292,9 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
                       .by = "user_left",
                       .status = 499,
                       .service_time = std::nullopt};
+  }
+  if (status == 413) {
+    co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "too_large", .status = 413};
   }
   if (status == 504) {
     co_return CallEnd{

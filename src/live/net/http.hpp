@@ -93,8 +93,15 @@ class ServerConnection {
   void watch_hangup(std::function<void()> callback);
   void stop_watching();
 
-  /// Nobody will read the rest of the body: ends a pending read_body(), the answer can still be written.
+  /// Nobody wants the rest of the body: ends a pending read_body(). Not while an answer is being written.
   void stop_reading();
+
+  /// After the answer: reads the rest of a body that nobody wanted, for a few seconds at most. A
+  /// connection closed with unread bytes takes the answer with it before a busy sender reads it.
+  boost::asio::awaitable<void> discard_body();
+
+  /// The next answer is the last one on this connection, and says so. Nothing if one was begun.
+  void close_after_answer();
 
   /// Ends every wait on this connection, from the same thread.
   void close();

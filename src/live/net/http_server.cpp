@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include <array>
+#include <chrono>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -19,6 +20,8 @@ namespace http = boost::beast::http;
 namespace {
 
 constexpr Millis small_write_patience{10'000};
+constexpr Millis discard_patience{5'000};  ///< Guessed: 5 MB from a user with 8 Mbit/s.
+constexpr std::size_t discard_piece_bytes = 16 * 1024;
 
 /// The answer to a head that the parser refused.
 int status_of(const BeastError& error) {
@@ -249,10 +252,24 @@ void ServerConnection::stop_watching() {
 }
 
 void ServerConnection::stop_reading() {
-  BeastError ignored;  // The client may be gone already.
   state_->broken = true;
-  state_->stream.socket().shutdown(asio::socket_base::shutdown_receive, ignored);
+  state_->stream.cancel();
 }
+
+asio::awaitable<void> ServerConnection::discard_body() {
+  State& s = *state_;
+  if (!s.parser || s.awaits_continue) co_return;  // Nothing of a body was sent.
+  const auto until = std::chrono::steady_clock::now() + discard_patience;
+  std::array<char, discard_piece_bytes> piece{};
+  while (!s.parser->is_done()) {
+    const auto left = std::chrono::duration_cast<Millis>(until - std::chrono::steady_clock::now());
+    if (left <= Millis{0}) co_return;
+    const auto filled = co_await read_some_body(&s.stream, &s.buffer, &*s.parser, piece, left);
+    if (!filled) co_return;
+  }
+}
+
+void ServerConnection::close_after_answer() { state_->keep_alive = false; }
 
 void ServerConnection::close() {
   state_->broken = true;

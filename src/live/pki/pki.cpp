@@ -217,7 +217,12 @@ Result<NodeId> create_node_certificate(const std::filesystem::path& node_directo
   if (auto done = write_file(pki / "node.pem", pem + key_text, 0600); !done) {
     return pass_on(std::move(done));
   }
-  if (auto done = write_file(pki / "ca.pem", *authority_text, 0644); !done) {
+  // A bundle of several authorities stays one when the node gets a new certificate.
+  const auto trusted = read_file(pki / "ca.pem");
+  const std::string bundle = trusted ? *trusted : std::string();
+  const bool is_trusted = bundle.find(*authority_text) != std::string::npos;
+  const std::string authorities = is_trusted ? bundle : bundle + *authority_text;
+  if (auto done = write_file(pki / "ca.pem", authorities, 0644); !done) {
     return pass_on(std::move(done));
   }
   return id;

@@ -397,6 +397,13 @@ TEST_F(ControllerTest, BelievesANewStartOfANeighbourAndNoLateWordOfTheOldOne) {
   EXPECT_NEAR(planned().peers[0].weight, 7 + 10, 0.1);
 }
 
+TEST_F(ControllerTest, PlansAtOnceWhenANeighbourFirstOffersRoom) {
+  settle();
+  EXPECT_THAT(answered(0.5, grants(2, 0, 40)).plans, SizeIs(1));
+  EXPECT_GT(planned().peers[0].weight, 40);
+  EXPECT_THAT(answered(1.0, grants(3, 30, 20)).plans, SizeIs(0)) << "more or less can wait";
+}
+
 TEST_F(ControllerTest, LetsGrantsRunOutWithTheirLifetime) {
   settle();
   ExchangeMessage brief = grants(2, 0, 40);

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Many requests at once: a small load generator on asyncio that keeps a record of every call."""
+
+import asyncio
+import collections
+import threading
+import time
+from dataclasses import dataclass, field
+
+from clients import Headers, split_answer
+from waiting import wait_until
+
+_PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Call:
+    """One request of a load, and how it ended."""
+
+    started: float  #: time.monotonic() of its intended start.
+    seconds: float = 0.0
+    status: int = 0  #: 0: no answer, see `error`.
+    node_id: str = ""  #: DFaaS-Node-ID: who served it, or who refused it.
+    call_id: str = ""
+    headers: Headers = field(default_factory=lambda: Headers([]))
+    body: bytes = b""
+    error: str = ""
+
+
+def statuses(calls):
+    return collections.Counter(call.status for call in calls)
+
+
+def served_by(calls):
+    """How many calls each node answered with 200."""
+    return collections.Counter(call.node_id for call in calls if call.status == 200)
+
+
+def request_text(target, method="POST", body=b"", headers=None):
+    lines = [f"{method} {target} HTTP/1.1", "Host: node", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def _read_answer(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 1"):
+        head = await reader.readuntil(b"\r\n\r\n")
+    lower = head.lower()
+    received = head
+    if b"transfer-encoding: chunked" in lower:
+        while True:
+            size_line = await reader.readuntil(b"\r\n")
+            received += size_line + await reader.readexactly(int(size_line, 16) + 2)
+            if int(size_line, 16) == 0:
+                break
+    elif b"content-length:" in lower:
+        length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
+        received += await reader.readexactly(length)
+    answer, _ = split_answer(received)
+    return answer, b"connection: close" not in lower
+
+
+class Load:
+    """A load under way in a thread of its own. Make one with burst(), closed_loop() or open_loop()."""
+
+    def __init__(self, port, request, work):
+        self.calls = []
+        self._port = port
+        self._request = request
+        self._idle = []
+        self._is_stopped = False
+        self._failure = None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        """No new calls; join() returns those that were begun."""
+        self._is_stopped = True
+
+    def join(self, seconds=_PATIENCE_SECONDS):
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), f"the load did not end within {seconds} s"
+        if self._failure is not None:
+            raise self._failure
+        return self.calls
+
+    def wait_for(self, count, seconds=_PATIENCE_SECONDS):
+        """Until `count` calls are over."""
+        wait_until(lambda: len(self.calls) >= count, f"{count} calls to end", seconds)
+
+    def _run(self, work):
+        try:
+            asyncio.run(self._work(work))
+        except Exception as problem:  # Shown by join().
+            self._failure = problem
+
+    async def _work(self, work):
+        try:
+            await work(self)
+        finally:
+            for _, writer in self._idle:
+                writer.close()
+
+    async def _call(self, intended):
+        call = Call(started=intended)
+        try:
+            await asyncio.wait_for(self._exchange(call), _PATIENCE_SECONDS)
+        except (OSError, EOFError, ValueError, asyncio.TimeoutError) as problem:
+            call.error = f"{type(problem).__name__}: {problem}"
+        call.seconds = time.monotonic() - intended
+        self.calls.append(call)
+
+    async def _exchange(self, call):
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(
+            "127.0.0.1", self._port, limit=1 << 20)
+        try:
+            writer.write(self._request)
+            await writer.drain()
+            answer, may_reuse = await _read_answer(reader)
+        except BaseException:
+            writer.close()
+            raise
+        call.status, call.headers, call.body = answer.status, answer.headers, answer.body
+        call.node_id = answer.node_id or ""
+        call.call_id = answer.headers.get("X-Call-Id", "")
+        if may_reuse:
+            self._idle.append((reader, writer))
+        else:
+            writer.close()
+
+
+def closed_loop(port, target, clients, count=None, seconds=None, **request):
+    """`clients` users, each of whom calls again when it has its answer: `count` calls or `seconds`."""
+    until = None if seconds is None else time.monotonic() + seconds
+    left = [count]
+
+    def may_call(load):
+        if load._is_stopped or (until is not None and time.monotonic() >= until):
+            return False
+        if left[0] is None:
+            return True
+        left[0] -= 1
+        return left[0] >= 0
+
+    async def user(load):
+        while may_call(load):
+            await load._call(time.monotonic())
+
+    async def work(load):
+        await asyncio.gather(*(user(load) for _ in range(clients)))
+
+    return Load(port, request_text(target, **request), work)
+
+
+def burst(port, target, count, **request):
+    """`count` calls at once. Returns them when all are over."""
+    return closed_loop(port, target, clients=count, count=count, **request).join()
+
+
+def open_loop(port, target, per_second, seconds, **request):
+    """Calls at a constant rate, whether or not earlier ones have been answered."""
+
+    async def work(load):
+        tasks = []
+        begun = time.monotonic()
+        for at in range(int(per_second * seconds)):
+            intended = begun + at / per_second
+            await asyncio.sleep(max(0.0, intended - time.monotonic()))
+            if load._is_stopped:
+                break
+            tasks.append(asyncio.create_task(load._call(intended)))
+        await asyncio.gather(*tasks)
+
+    return Load(port, request_text(target, **request), work)

@@ -319,9 +319,12 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
     command->add_option("--image", options->image, "host: or host:PROGRAM")->capture_default_str();
     command->add_option("--process,--fprocess", options->process,
                         "Command line, on this node's programs");
-    command->add_option("-e,--env", options->env, "NAME=VALUE; may be repeated");
-    command->add_option("-l,--label", options->labels,
-                        "NAME=VALUE, such as dfaas.slots=4; may be repeated");
+    command->add_option("-e,--env", options->env, "NAME=VALUE; may be repeated")
+        ->allow_extra_args(false);
+    command
+        ->add_option("-l,--label", options->labels,
+                     "NAME=VALUE, such as dfaas.slots=4; may be repeated")
+        ->allow_extra_args(false);
   }
   {
     auto [command, options] =
@@ -343,7 +346,8 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
     command->add_option("-d,--data", options->data,
                         "Request body, or @FILE, instead of standard input");
     command->add_option("-X,--method", options->method, "HTTP method")->capture_default_str();
-    command->add_option("-H,--header", options->headers, "\"Name: value\"; may be repeated");
+    command->add_option("-H,--header", options->headers, "\"Name: value\"; may be repeated")
+        ->allow_extra_args(false);
   }
   {
     auto [command, options] =

@@ -19,7 +19,8 @@ void report_failure(ExitStatus& status, const Error& error) {
 
 void add_node_options(CLI::App& command, NodeOptions& options) {
   command.add_option("--dir", options.directory, "Directory of the node")->capture_default_str();
-  command.add_option("--set", options.overrides, "A setting, as NAME=VALUE; may be repeated");
+  command.add_option("--set", options.overrides, "A setting, as NAME=VALUE; may be repeated")
+      ->allow_extra_args(false);
 }
 
 void add_output_option(CLI::App& command, std::string& format) {

@@ -48,7 +48,8 @@ void add_node_command(CLI::App& root, ExitStatus& status) {
   init->add_option("--ca", made->authority, "Directory of the authority (default: a new one)");
   init->add_option("--days", made->certificate_days, "Validity of the certificate")
       ->capture_default_str();
-  init->add_option("--set", made->overrides, "A setting, as NAME=VALUE; may be repeated");
+  init->add_option("--set", made->overrides, "A setting, as NAME=VALUE; may be repeated")
+      ->allow_extra_args(false);
   init->footer(
       "Example: dfaas node init --dir light --name light --ca acme-ca "
       "--set user.bind=0.0.0.0:8081");

@@ -8,6 +8,8 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
 
 #include "core/base/assert.hpp"
 
@@ -27,6 +29,9 @@ void insist_on_no_exception(const std::exception_ptr& thrown) {
   if (!thrown) return;
   try {
     std::rethrow_exception(thrown);
+  } catch (const boost::system::system_error& error) {
+    // How Asio ends a cancelled coroutine that was not begun, or waits once more.
+    DFAAS_ASSERT(error.code() == asio::error::operation_aborted, error.what());
   } catch (const std::exception& error) {
     DFAAS_ASSERT(false, error.what());
   }

@@ -177,7 +177,12 @@ Result<NodeId> create_node_certificate(const std::filesystem::path& node_directo
   if (days < 1 || days > 36500)
     return fail(ErrorCode::invalid_input, std::string(default_days_hint));
   const auto authority_text = read_file(authority_directory / "ca.crt");
-  if (!authority_text) return fail(authority_text.error().code, authority_text.error().message);
+  if (!authority_text) {
+    return fail(authority_text.error().code,
+                fmt::format("{}; make an authority first: dfaas pki ca create --dir {} "
+                            "--organisation NAME",
+                            authority_text.error().message, authority_directory.string()));
+  }
   const auto authority_key_text = read_file(authority_directory / "ca.key");
   if (!authority_key_text) {
     return fail(authority_key_text.error().code, authority_key_text.error().message);

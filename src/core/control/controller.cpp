@@ -77,8 +77,8 @@ Rate alive(const std::map<FunctionName, Leased>& leases, const FunctionName& nam
 }  // namespace
 
 struct Controller::State {
-  State(ControllerSettings settings_, Strategy strategy_, Random random_)
-      : settings(std::move(settings_)), strategy(strategy_), random(random_) {}
+  State(ControllerSettings given_settings, Strategy given_strategy, Random given_random)
+      : settings(std::move(given_settings)), strategy(given_strategy), random(given_random) {}
 
   ControllerSettings settings;
   Strategy strategy;
@@ -546,6 +546,7 @@ struct Controller::State {
   std::vector<ControllerAction> on(Instant /*now*/, const DrainRequested& /*event*/) {
     draining = true;
     std::vector<ControllerAction> actions;
+    actions.reserve(neighbours.size());
     for (const auto& [id, neighbour] : neighbours) {
       actions.emplace_back(SendExchange{.to = id, .message = message()});
     }

@@ -136,7 +136,8 @@ std::optional<Outcome> parse_outcome(std::string_view text) {
 }
 
 struct Dispatcher::State {
-  State(DispatcherSettings settings_, Random random_) : settings(settings_), random(random_) {
+  State(DispatcherSettings given_settings, Random given_random)
+      : settings(given_settings), random(given_random) {
     retries.tokens = settings.retries_per_second;
   }
 

@@ -43,7 +43,10 @@ std::vector<std::string> classic_environment(const FunctionDeployment& deploymen
     bytes += name.size() + value.size() + 2;
     environment.push_back(std::string(name) + "=" + std::string(value));
   };
-  for (const auto& [name, value] : deployment.env) environment.push_back(name + "=" + value);
+  for (const auto& [name, value] : deployment.env) {
+    environment.push_back(name);
+    environment.back().append("=").append(value);
+  }
   if (!deployment.env.contains("PATH")) add("PATH", "/usr/local/bin:/usr/bin:/bin");
   add("OPENFAAS_NAME", deployment.function.name());
   add("OPENFAAS_NAMESPACE", deployment.function.space());

@@ -7,6 +7,7 @@
 #include "apps/dfaas/commands.hpp"
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/text.hpp"
+#include "core/json/fields.hpp"
 
 namespace dfaas {
 namespace {
@@ -47,7 +48,7 @@ Result<void> show_settings(const ConfigOptions& options) {
       fmt::print("{:32} {:24} {}\n", setting.name, value, origin);
     }
   }
-  if (options.output == "json") fmt::print("{}\n", all.dump());
+  if (options.output == "json") fmt::print("{}\n", json_text(all));
   return {};
 }
 

@@ -6,7 +6,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -38,22 +37,29 @@ constexpr Millis ready_patience{20'000};
 
 std::string reason(int error) { return std::error_code(error, std::generic_category()).message(); }
 
-/// Output and exit status of a short program of ours or the host.
-struct ShortRun {
-  int status = -1;
-  std::string output;
-};
+/// `text` as one word of a shell, whatever it holds.
+std::string shell_word(std::string_view text) {
+  std::string word = "'";
+  for (const char letter : text) {
+    if (letter == '\'') {
+      word += "'\\''";
+    } else {
+      word += letter;
+    }
+  }
+  return word + "'";
+}
 
-ShortRun run_shortly(const std::string& command) {
-  ShortRun run;
-  FILE* const pipe =
-      ::popen((command + " 2>&1").c_str(), "r");  // NOLINT: fixed texts of this file.
-  if (pipe == nullptr) return run;
+/// What `program -v` says, on either output.
+std::string version_text(const std::string& program) {
+  std::string output;
+  const std::string command = shell_word(program) + " -v 2>&1 </dev/null";
+  FILE* const pipe = ::popen(command.c_str(), "r");  // NOLINT: the one foreign word is quoted.
+  if (pipe == nullptr) return output;
   std::array<char, 4096> piece{};
-  while (std::fgets(piece.data(), piece.size(), pipe) != nullptr) run.output += piece.data();
-  const int status = ::pclose(pipe);
-  run.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-  return run;
+  while (std::fgets(piece.data(), piece.size(), pipe) != nullptr) output += piece.data();
+  ::pclose(pipe);
+  return output;
 }
 
 std::string find_program(std::string_view name) {
@@ -65,13 +71,19 @@ std::string find_program(std::string_view name) {
   return {};
 }
 
-Result<std::string> find_haproxy() {
-  const std::string program = find_program("haproxy");
+Result<std::string> find_haproxy(const std::string& chosen) {
+  if (!chosen.empty() && ::access(chosen.c_str(), X_OK) != 0) {
+    return fail(ErrorCode::not_found,
+                fmt::format("setting haproxy.program: {} is not an executable file (haproxy 2.6 or "
+                            "newer is needed): {}",
+                            in_quotes(chosen), reason(errno)));
+  }
+  const std::string program = chosen.empty() ? find_program("haproxy") : chosen;
   if (program.empty()) {
     return fail(ErrorCode::not_found,
                 "haproxy is not installed: apt-get install haproxy (2.6 or newer is needed)");
   }
-  const std::string output = run_shortly(program + " -v").output;
+  const std::string output = version_text(program);
   const std::size_t at = output.find("version ");
   int major = 0;
   int minor = 0;
@@ -267,7 +279,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   if (auto known = find_strategy(settings.text("strategy.name")); !known) {
     return tl::unexpected(std::move(known).error().within("setting strategy.name"));
   }
-  auto haproxy = find_haproxy();
+  auto haproxy = find_haproxy(settings.text("haproxy.program"));
   if (!haproxy) return pass_on(std::move(haproxy));
 
   if (auto made = make_directory(directory.run(), 0700); !made) return pass_on(std::move(made));

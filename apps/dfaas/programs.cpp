@@ -40,6 +40,13 @@ Result<NodeIdentity> load_identity(const NodeOptions& options, const std::string
   if (auto matches = check_key_matches(*pem, *key); !matches) {
     return tl::unexpected(std::move(matches).error().within(directory.key().string()));
   }
+  // HAProxy would tell it, too, but only after everything else was started.
+  const auto authorities = read_file(directory.authorities());
+  if (!authorities)
+    return fail(authorities.error().code, "authorities " + authorities.error().message);
+  if (auto authority = inspect_certificate(*authorities); !authority) {
+    return tl::unexpected(std::move(authority).error().within(directory.authorities().string()));
+  }
   log_setup(program, name->text(), parse_log_level(settings->text("log.level")).value(),
             parse_log_format(settings->text("log.format")).value());
   return NodeIdentity{.directory = directory,

@@ -17,7 +17,9 @@ def federation():
     """light and busy have no free slot, and nobody waits for one; free has room."""
     settings = {"dispatcher.user_wait_ratio": 0, "dispatcher.guest_wait_ratio": 0}
     with Federation("light", "busy", "free", settings=settings) as federation:
-        for name, process in (("cat", "cat"), ("sum", "sha256sum"),
+        # cat and sum are not so quick that a user would rather wait for a slot than go elsewhere.
+        for name, process in (("cat", "sh -c 'cat; sleep 0.03'"),
+                              ("sum", "sh -c 'sha256sum; sleep 0.03'"),
                               ("deaf", "echo hello"), ("head", "head -c 10")):
             federation.deploy(name, process, {"light": 1, "busy": 1, "free": 8})
         yield federation

@@ -19,7 +19,8 @@ def federation():
                                               "gateway.system_body_bytes_max": 2000,
                                               "dispatcher.user_wait_ratio": 0}) as federation:
         federation.deploy("cat", "cat", {"light": 2, "mid": 2})
-        federation.deploy("sum", "sha256sum", {"light": 1, "mid": 2})
+        # Not so quick that a user would rather wait for its slot than go to a neighbour.
+        federation.deploy("sum", "sh -c 'sha256sum; sleep 0.03'", {"light": 1, "mid": 2})
         yield federation
 
 

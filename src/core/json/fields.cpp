@@ -181,4 +181,8 @@ Result<void> parse_json_object(std::string_view text, std::size_t bytes_max,
   }
 }
 
+std::string json_text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 }  // namespace dfaas

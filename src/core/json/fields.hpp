@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// Reading untrusted JSON field by field: every value checked, the first wrong one named.
+/// Reading untrusted JSON field by field: every value checked, the first wrong one named; and writing
+/// texts that may quote it.
 ///
 /// Use     parse_json_object() with a function that takes what it needs from Fields; a wrong field
 ///         ends it.
@@ -73,5 +74,8 @@ class Fields {
 /// bad field.
 Result<void> parse_json_object(std::string_view text, std::size_t bytes_max,
                                const std::function<void(const Fields&)>& read);
+
+/// One line of JSON. Bytes that are no UTF-8 (somebody's input, quoted in an error) become U+FFFD.
+std::string json_text(const nlohmann::json& value);
 
 }  // namespace dfaas

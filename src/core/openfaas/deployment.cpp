@@ -78,7 +78,7 @@ std::string deployment_to_json(const FunctionDeployment& deployment) {
   if (!deployment.limits.empty()) out["limits"] = json::parse(deployment.limits);
   if (!deployment.requests.empty()) out["requests"] = json::parse(deployment.requests);
   if (deployment.read_only_root) out["readOnlyRootFilesystem"] = true;
-  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+  return json_text(out);
 }
 
 Result<FunctionName> deletion_from_json(std::string_view text) {
@@ -94,7 +94,7 @@ Result<FunctionName> deletion_from_json(std::string_view text) {
 }
 
 std::string deletion_to_json(const FunctionName& function) {
-  return json{{"functionName", function.name()}, {"namespace", function.space()}}.dump();
+  return json_text({{"functionName", function.name()}, {"namespace", function.space()}});
 }
 
 std::string digest_input(const FunctionDeployment& deployment) {

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 22> table{{
+constexpr std::array<Setting, 23> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 2, "", "2",
@@ -44,6 +44,9 @@ constexpr std::array<Setting, 22> table{{
      "largest request body of a function call", ""},
     {"gateway.system_body_bytes_max", integer, "bytes", 1024, 67108864, "", "1048576",
      "largest request body under /system", ""},
+    {"haproxy.program", text, "", 0, 0, "", "",
+     "path of haproxy, 2.6 or newer; empty for the one in /usr/local/sbin, /usr/sbin or /usr/bin",
+     ""},
     {"log.format", word, "", 0, 0, "text|json", "text", "form of the log lines", ""},
     {"log.level", word, "", 0, 0, "debug|info|warn|error", "info", "least important lines to log",
      "AGENT_DEBUG"},

@@ -29,7 +29,7 @@ Result<Strategy> find_strategy(std::string_view name) {
     if (strategy.name == name) return strategy;
     known += (known.empty() ? "" : ", ") + std::string(strategy.name);
   }
-  return fail(ErrorCode::not_found,
+  return fail(ErrorCode::invalid_input,
               fmt::format("strategy {} is not known: {} are", in_quotes(name), known));
 }
 

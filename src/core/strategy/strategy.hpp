@@ -48,7 +48,7 @@ struct Strategy {
 /// Every strategy in the build, sorted by name. Adding one is one function and one line here.
 std::span<const Strategy> strategies() noexcept;
 
-/// Errors: not_found, naming the strategies that do exist.
+/// Errors: invalid_input, naming the strategies that do exist.
 Result<Strategy> find_strategy(std::string_view name);
 
 }  // namespace dfaas

@@ -77,7 +77,7 @@ asio::awaitable<void> answer_json(ServerConnection* connection, int status, std:
   std::ignore = co_await connection->respond(std::move(head), std::move(text));
 }
 
-std::string error_json(const std::string& why) { return nlohmann::json{{"error", why}}.dump(); }
+std::string error_json(const std::string& why) { return json_text({{"error", why}}); }
 
 asio::awaitable<Result<std::string>> read_body(ServerConnection* connection) {
   std::string body;
@@ -461,12 +461,11 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       unproved.push_back(
           {{"address", candidate->address.text()}, {"why", candidate->last_complaint}});
     }
-    return nlohmann::json{{"peers", peers},
-                          {"unproved", unproved},
-                          {"strategy", strategy},
-                          {"malformed_messages", malformed},
-                          {"dropped_messages", controller.dropped_events()}}
-        .dump();
+    return json_text({{"peers", peers},
+                      {"unproved", unproved},
+                      {"strategy", strategy},
+                      {"malformed_messages", malformed},
+                      {"dropped_messages", controller.dropped_events()}});
   }
 
   static asio::awaitable<void> say_goodbye(std::shared_ptr<State> self,

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace dfaas {
 namespace {
@@ -123,6 +124,10 @@ TEST(Fields, ShowsHostileValuesShortAndHarmless) {
       complaint(long_text, [](const Fields& fields) { std::ignore = fields.integer("a", 0, 1); });
   EXPECT_LT(said.size(), 200U);
   EXPECT_EQ(said.find('\n'), std::string::npos);
+}
+
+TEST(JsonText, WritesBytesThatAreNoTextAsReplacementCharacters) {
+  EXPECT_EQ(json_text({{"why", "last read: '\xff'"}}), "{\"why\":\"last read: '\xef\xbf\xbd'\"}");
 }
 
 }  // namespace

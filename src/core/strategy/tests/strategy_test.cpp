@@ -57,7 +57,7 @@ TEST(StrategyTable, IsSortedAndFindsByName) {
   }
   const auto unknown = find_strategy("recalx");
   ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().code, ErrorCode::not_found);
+  EXPECT_EQ(unknown.error().code, ErrorCode::invalid_input);
   EXPECT_NE(unknown.error().message.find("grant_and_spill"), std::string::npos);
 }
 

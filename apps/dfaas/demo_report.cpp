@@ -195,7 +195,9 @@ Table measures_table(const DemoLoad& load, const std::vector<DemoRun>& runs) {
     const std::string unit = measure.unit.empty() ? "" : " (" + measure.unit + ")";
     row.cells.push_back({.value = measure.name + unit});
     for (const double value : measure.values) {
-      row.cells.push_back({.value = value, .format = measure.format});
+      TableCell& cell = row.cells.emplace_back();
+      cell.value = value;
+      cell.format = measure.format;
     }
     row.highlighted = measure.name == "success";
     table.rows.push_back(std::move(row));

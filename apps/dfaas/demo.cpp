@@ -246,7 +246,17 @@ Result<void> prepare_load(Demo& demo) {
   return validate(plan_of(demo));
 }
 
+Result<void> make_federation(Demo& demo) {
+  demo.say("making keys and certificates in " + demo.directory.string());
+  auto federation = DemoFederation::make(
+      demo.context.get_executor(), {.directory = demo.directory, .user_port = demo.options.port});
+  if (!federation) return pass_on(std::move(federation));
+  demo.federation = std::move(*federation);
+  return prepare_load(demo);
+}
+
 asio::awaitable<Result<void>> tell(Demo* demo) {
+  if (auto made = make_federation(*demo); !made) co_return made;
   auto up = co_await demo->federation->start([demo](const DemoNode& node) {
     demo->say(fmt::format("{:6} is up: {} slots, users at http://localhost:{}", node.name,
                           node.slots, node.user.port));
@@ -313,22 +323,12 @@ int run_demo(const DemoOptions& options, ExitStatus& status) {
   demo.directory = std::move(*directory);
   fmt::print(
       "dfaas demo: three nodes on this machine, each with its own HAProxy, gateway and agent\n");
-  demo.say("making keys and certificates in " + demo.directory.string());
-  auto federation = DemoFederation::make(demo.context.get_executor(),
-                                         {.directory = demo.directory, .user_port = options.port});
-  if (federation) demo.federation = std::move(*federation);
-  Result<void> ready =
-      demo.federation ? prepare_load(demo) : Result<void>(tl::unexpected(federation.error()));
-  if (ready) {
-    raise_descriptor_limit();
-    demo.tasks.spawn(tell_and_stop(&demo));
-    run_until_stopped(demo.context, [&demo] {
-      demo.was_interrupted = demo.checks.empty();
-      demo.stop();
-    });
-  } else {
-    demo.result = std::move(ready);
-  }
+  raise_descriptor_limit();
+  demo.tasks.spawn(tell_and_stop(&demo));
+  run_until_stopped(demo.context, [&demo] {
+    demo.was_interrupted = demo.checks.empty();
+    demo.stop();
+  });
   if (!demo.result) {
     if (demo.federation && demo.checks.empty()) {
       fmt::print(stderr, "{}", demo.federation->last_log_lines());

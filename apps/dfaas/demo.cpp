@@ -62,8 +62,7 @@ struct DemoOptions {
 
 /// A demo under way. Everything happens on the thread that runs `context`.
 struct Demo {
-  explicit Demo(DemoOptions options_)
-      : options(std::move(options_)), tasks(context.get_executor()) {}
+  explicit Demo(DemoOptions chosen) : options(std::move(chosen)), tasks(context.get_executor()) {}
 
   asio::io_context context{1};
   DemoOptions options;
@@ -294,7 +293,7 @@ asio::awaitable<void> tell_and_stop(Demo* demo) {
 /// A fresh directory, or the one that was named.
 Result<std::filesystem::path> choose_directory(const DemoOptions& options) {
   if (!options.directory.empty()) {
-    const auto path = std::filesystem::absolute(options.directory).lexically_normal();
+    auto path = std::filesystem::absolute(options.directory).lexically_normal();
     std::error_code error;
     if (std::filesystem::exists(path, error) && !std::filesystem::is_empty(path, error)) {
       return fail(ErrorCode::conflict,

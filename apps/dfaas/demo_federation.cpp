@@ -194,7 +194,7 @@ Result<std::unique_ptr<DemoFederation>> DemoFederation::make(asio::any_io_execut
     return pass_on(std::move(made));
   }
   auto state = std::make_unique<State>();
-  state->executor = executor;
+  state->executor = std::move(executor);
   std::string peers;
   std::vector<SupervisedProgram> programs;
   for (std::size_t at = 0; at < shapes.size(); ++at) {
@@ -236,7 +236,7 @@ Result<std::unique_ptr<DemoFederation>> DemoFederation::make(asio::any_io_execut
                           return reply && reply->head.status == 200;
                         }});
   }
-  state->supervisor = std::make_unique<Supervisor>(executor, std::move(programs));
+  state->supervisor = std::make_unique<Supervisor>(state->executor, std::move(programs));
   return std::unique_ptr<DemoFederation>(new DemoFederation(std::move(state)));
 }
 

@@ -11,7 +11,7 @@ import load
 import pytest
 from federation import Federation, dfaas
 from pictures import picture_of
-from waiting import wait_until
+from waiting import children_of, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +326,7 @@ def test_user_waits_for_a_gateway_that_is_restarted():
         node = federation["solo"]
         node.deploy("cat", "cat")
         old = node.kill_program("gateway")
+        wait_until(lambda: old not in children_of(node.pid()), "the gateway to be gone")
         answer = node.call("cat", b"patience")
         assert (answer.status, answer.body) == (200, b"patience")
         node.wait_replaced("gateway", old)

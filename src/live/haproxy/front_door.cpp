@@ -79,28 +79,41 @@ Result<void> FrontDoor::write_maps() const {
   return write_file(maps_ / "cn.map", names, 0600);
 }
 
-asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
-  const std::string members = (maps_ / "members.map").string();
-  const std::string names = (maps_ / "cn.map").string();
-  const std::string id = admission.id.text();
-  // The maps of a running HAProxy may or may not have the line: delete, then add, in one command each.
-  const std::vector<std::string> lines{
-      fmt::format("set server peers/p{} state maint", slot),
-      fmt::format("del map {} {}; add map {} {} {}", members, admission.fingerprint, members,
-                  admission.fingerprint, id),
-      fmt::format("del map {} p{}; add map {} p{} {}", names, slot, names, slot, id),
-      fmt::format("set server peers/p{} addr {} port {}", slot, admission.address, admission.port),
-      fmt::format("set server peers/p{} state ready", slot)};
-  for (const std::string& line : lines) {
-    auto answer = co_await command(line);
-    if (!answer) co_return pass_on(std::move(answer));
-    const bool may_complain = line.starts_with("del map");  // Of a key that was not there.
-    if (!may_complain && is_complaint(*answer)) {
-      co_return fail(ErrorCode::unavailable, fmt::format("HAProxy refused {}: {}", in_quotes(line),
-                                                         in_quotes(trim(*answer), 200)));
-    }
+asio::awaitable<Result<void>> FrontDoor::apply(std::string line) {
+  const auto answer = co_await command(line);
+  if (!answer) co_return fail(answer.error().code, answer.error().message);
+  if (is_complaint(*answer)) {
+    co_return fail(ErrorCode::unavailable, fmt::format("HAProxy refused {}: {}", in_quotes(line),
+                                                       in_quotes(trim(*answer), 200)));
   }
   co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> FrontDoor::put(std::string map, std::string key, std::string value) {
+  // The map of a running HAProxy may or may not have the key. Deleting it first would shut out, for a
+  // moment, a member that is there.
+  const std::string change = fmt::format("set map {} {} {}", map, key, value);
+  const auto changed = co_await apply(change);
+  if (changed) co_return changed;
+  const std::string addition = fmt::format("add map {} {} {}", map, key, value);
+  co_return co_await apply(addition);
+}
+
+asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
+  const std::string id = admission.id.text();
+  const std::string members = (maps_ / "members.map").string();
+  const std::string names = (maps_ / "cn.map").string();
+  const std::string place = fmt::format("p{}", slot);
+  const std::string server = "set server peers/" + place;
+  const std::string stop = server + " state maint";
+  const std::string move =
+      fmt::format("{} addr {} port {}", server, admission.address, admission.port);
+  const std::string start = server + " state ready";
+  if (auto done = co_await apply(stop); !done) co_return done;
+  if (auto done = co_await put(members, admission.fingerprint, id); !done) co_return done;
+  if (auto done = co_await put(names, place, id); !done) co_return done;
+  if (auto done = co_await apply(move); !done) co_return done;
+  co_return co_await apply(start);
 }
 
 asio::awaitable<Result<void>> FrontDoor::recall() {

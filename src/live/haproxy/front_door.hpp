@@ -55,6 +55,9 @@ class FrontDoor {
 
  private:
   boost::asio::awaitable<Result<std::string>> command(std::string line);
+  /// A command that answers nothing when all is well.
+  boost::asio::awaitable<Result<void>> apply(std::string line);
+  boost::asio::awaitable<Result<void>> put(std::string map, std::string key, std::string value);
   boost::asio::awaitable<Result<void>> set_up(int slot, Admission admission);
   Result<void> write_maps() const;
 

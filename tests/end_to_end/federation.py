@@ -98,7 +98,8 @@ class Node:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [BINARY, "node", "run", "--dir", str(self.directory), *arguments], stdout=log,
-                stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+                stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
+                start_new_session=True)
         running_nodes.append(self)
         if wait:
             self.wait_started()
@@ -110,15 +111,18 @@ class Node:
 
         wait_until(is_started, f"{self.name} to serve users", _START_SECONDS)
 
-    def stop(self):
-        """SIGTERM, as an operator would; returns the exit status."""
+    def stop(self, by_terminal=False):
+        """SIGTERM, as an operator would, or what Ctrl-C does; returns the exit status."""
         process = self._process
         if process is None:
             return None
         family = [process.pid, *descendants_of(process.pid)]
         for pid in family:
             self._signal(pid, signal.SIGCONT)  # One that a test stopped could not end.
-        process.terminate()
+        if by_terminal:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.terminate()
         try:
             return process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -165,6 +169,30 @@ class Node:
             if is_ours or is_haproxy or (program == "keeper" and words[1:2] == ["keeper"]):
                 return child
         raise KeyError(f"{self.name} has no {program}")
+
+    def family(self):
+        """Ids of all processes of the node: supervisor, programs, functions."""
+        return [self._process.pid, *descendants_of(self._process.pid)]
+
+    def freeze(self):
+        """SIGSTOP to all of them, as a machine that hangs. Ends with thaw(), or stop()."""
+        frozen = set()
+        while new := set(self.family()) - frozen:
+            for pid in new:
+                self._signal(pid, signal.SIGSTOP)
+            frozen |= new
+
+    def thaw(self):
+        for pid in self.family():
+            self._signal(pid, signal.SIGCONT)
+
+    def crash(self):
+        """kill -9 of all of them at once, as a machine that loses power. start() brings it back."""
+        self.freeze()  # So that none starts another meanwhile.
+        for pid in reversed(self.family()):
+            end_process(pid)
+        self._process.wait()
+        self._forget()
 
     @staticmethod
     def _signal(pid, number):
@@ -276,6 +304,19 @@ class Node:
 
     def status(self):
         return json.loads(self.admin("/dfaas/v1/status"))
+
+    def plan(self):
+        """The routing plan that the gateway follows now."""
+        return json.loads(self._control("GET", "/v1/plan").text)
+
+    def install_plan(self, plan):
+        """What the agent does. The agent's own next plan replaces it."""
+        answer = self._control("PUT", "/v1/plan", json.dumps(plan))
+        assert answer.status == 200, f"{self.name} refused a plan: {answer}"
+
+    def _control(self, method, target, body=None):
+        socket_path = str(self.directory / "run" / "gateway-control.sock")
+        return clients.unix_request(socket_path, method, target, body)
 
     def metrics(self):
         return Metrics(self.admin("/metrics"))

@@ -74,6 +74,14 @@ class Load:
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """However a test ends, its load ends with it."""
+        self._is_stopped = True
+        self._thread.join(_PATIENCE_SECONDS)
+
     def stop(self):
         """No new calls; join() returns those that were begun."""
         self._is_stopped = True

@@ -16,7 +16,8 @@ constexpr Micros period_min{100'000};  ///< For what is divided by it.
 constexpr Micros plan_pause{100'000};  ///< Between plans that changes ask for.
 constexpr Micros grants_cost{25};      ///< Of one neighbour and function, generously.
 constexpr int takeover_heartbeats = 4;
-constexpr Millis lifetime_max{60'000};  ///< Nobody's word counts for longer.
+constexpr Millis lifetime_max{60'000};      ///< Nobody's word counts for longer.
+constexpr Micros draining_max{30'000'000};  ///< A node that stops has finished its calls by then.
 
 /// A value and until when it counts.
 struct Leased {
@@ -369,9 +370,11 @@ struct Controller::State {
     });
   }
 
-  /// A neighbour that gave no sign for too long is down.
+  /// A neighbour that gave no sign for too long is down. One that said that it stops closes its doors
+  /// before it has finished what it took from us: that is not to be cut off.
   void notice_silence(Neighbour& neighbour, Instant now) {
-    if (!neighbour.up || now - neighbour.last_sign <= silence_max()) return;
+    const Micros patience = neighbour.draining ? draining_max : silence_max();
+    if (!neighbour.up || now - neighbour.last_sign <= patience) return;
     neighbour.up = false;
     is_plan_due = true;
   }

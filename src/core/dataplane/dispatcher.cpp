@@ -588,15 +588,16 @@ std::vector<RequestId> Dispatcher::refused_in_queue() { return std::exchange(sta
 
 std::vector<RequestId> Dispatcher::requests_at_lost_peers() const {
   std::vector<RequestId> lost;
-  const bool has_any = std::ranges::any_of(state_->health, [this](const auto& entry) {
-    const PeerPlan* peer = state_->find_peer(entry.first);
-    return entry.second.outstanding > 0 && (peer == nullptr || !peer->up);
+  const auto is_lost = [this](const NodeId& id) {
+    const PeerPlan* peer = state_->find_peer(id);
+    return peer != nullptr && !peer->up;
+  };
+  const bool has_any = std::ranges::any_of(state_->health, [&is_lost](const auto& entry) {
+    return entry.second.outstanding > 0 && is_lost(entry.first);
   });
   if (!has_any) return lost;
   for (const auto& [id, request] : state_->requests) {
-    if (request.phase != Phase::at_peer) continue;
-    const PeerPlan* peer = state_->find_peer(request.peer);
-    if (peer == nullptr || !peer->up) lost.push_back(id);
+    if (request.phase == Phase::at_peer && is_lost(request.peer)) lost.push_back(id);
   }
   std::ranges::sort(lost);
   return lost;
@@ -609,6 +610,8 @@ int Dispatcher::room(const FunctionName& function, Instant now) const {
   if (state_->draining || !f.users.empty() || !f.guests.empty()) return 0;
   return std::max(0, f.slots - f.in_flight - state_->home_reserve(f, now));
 }
+
+const RoutingPlan& Dispatcher::plan() const { return state_->plan; }
 
 bool Dispatcher::knows(const FunctionName& function) const {
   const auto found = state_->functions.find(function);

@@ -102,8 +102,8 @@ class Dispatcher {
   /// Queued requests of the function are refused `unknown` through refused_in_queue().
   void remove(const FunctionName& function, Instant now);
 
-  /// Swaps the plan. A peer that the new plan lacks or has down gets no new requests; those already
-  /// there are named by requests_at_lost_peers().
+  /// Swaps the plan. A peer that the new plan lacks or has down gets no new requests. Those already
+  /// at one that is down are named by requests_at_lost_peers(); one that merely left ends them.
   void install(const RoutingPlan& plan, Instant now);
 
   /// From now on every guest is refused `draining`.
@@ -140,13 +140,14 @@ class Dispatcher {
   /// Queued requests that were refused since the last call (function removed).
   std::vector<RequestId> refused_in_queue();
 
-  /// Requests now at a peer that the plan in force lacks or has down: report each with lost() or
+  /// Requests now at a peer that the plan in force has down: report each with lost() or
   /// not_started().
   std::vector<RequestId> requests_at_lost_peers() const;
 
   /// Free admissions left for guests of a function: the value of DFaaS-Room.
   int room(const FunctionName& function, Instant now) const;
 
+  [[nodiscard]] const RoutingPlan& plan() const;                 ///< In force.
   [[nodiscard]] bool knows(const FunctionName& function) const;  ///< Here or in the plan.
   [[nodiscard]] const PeerPlan* peer(const NodeId& id) const;    ///< Of the plan in force, or null.
   /// Digest and traits of a function deployed here, else empty/defaults.

@@ -114,13 +114,16 @@ asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connect
     GatewayObservation observation = core->dispatcher.observe(now());
     observation.boot = core->boot;
     co_await respond_json(connection, 200, observation_to_json(observation));
+  } else if (head.method == "GET" && head.target == "/v1/plan") {
+    co_await respond_json(connection, 200, plan_to_json(core->dispatcher.plan()));
   } else if (head.method == "PUT" && head.target == "/v1/plan") {
     co_await install_plan(core, connection);
   } else if (head.method == "POST" && head.target == "/v1/drain") {
     core->dispatcher.drain();
     co_await respond_text(connection, 200, "");
   } else {
-    co_await respond_text(connection, 404, "here are GET /v1/observation and PUT /v1/plan\n");
+    co_await respond_text(connection, 404,
+                          "here are GET /v1/observation, GET and PUT /v1/plan, POST /v1/drain\n");
   }
 }
 

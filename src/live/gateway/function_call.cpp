@@ -318,14 +318,12 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
     end = {.end = GatewayMetrics::End::failed, .by = "body_cut_off", .status = 400};
     connection->close();
   } else {
-    if (is_user && connection->body_done()) {
-      connection->watch_hangup([weak = std::weak_ptr<Call>(call)] {
-        if (const CallPtr waiting = weak.lock()) {
-          waiting->gone = true;
-          waiting->interrupt();
-        }
-      });
-    }
+    connection->watch_hangup([weak = std::weak_ptr<Call>(call)] {
+      if (const CallPtr waiting = weak.lock()) {
+        waiting->gone = true;
+        waiting->interrupt();
+      }
+    });
     const Decision decision =
         is_user ? core->dispatcher.arrive_user(call->id, call->function, now())
                 : core->dispatcher.arrive_guest(call->id, call->function, terms.digest, call->from,

@@ -4,6 +4,9 @@
 ///
 /// The answer's head is held back until the process ends or wrote 64 KiB, so that a failure still shows
 /// as 500; beyond that, a failure cuts the answer off, which every HTTP client notices.
+///
+/// Limits  While a function leaves unread more of a body than the buffers on the way hold (some 200 kB),
+///         HAProxy does not read on, so it does not see its user leave: only the time limit ends the run.
 #include <array>
 #include <tuple>
 #include <utility>

@@ -169,7 +169,6 @@ asio::awaitable<Result<void>> FrontDoor::dismiss(int slot) {
   if (auto written = write_maps(); !written) co_return written;
   for (const std::string& line :
        {fmt::format("set server peers/p{} state maint", slot),
-        fmt::format("shutdown sessions server peers/p{}", slot),
         fmt::format("del map {} {}", (maps_ / "members.map").string(), gone.fingerprint),
         fmt::format("del map {} p{}", (maps_ / "cn.map").string(), slot)}) {
     if (auto answer = co_await command(line); !answer) co_return pass_on(std::move(answer));

@@ -46,6 +46,7 @@ class FrontDoor {
   /// Admitting what is admitted already changes nothing. `slot` from 1 to 64. Errors: unavailable naming the command that HAProxy refused; the state is kept
   /// and set up by the next refresh().
   boost::asio::awaitable<Result<void>> admit(int slot, Admission admission);
+  /// Nothing new goes there or comes from there; what is on its way may finish.
   boost::asio::awaitable<Result<void>> dismiss(int slot);
 
   /// Sets everything up again if HAProxy was restarted since. Cheap when not.

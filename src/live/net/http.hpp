@@ -88,8 +88,9 @@ class ServerConnection {
   /// Sends what write_head() holds back. Without it, the head travels with the first piece.
   boost::asio::awaitable<Result<void>> flush_head();
 
-  /// Calls back, once, when the client closes its side. For the time after the body was read whole;
-  /// ends with stop_watching(), with the next read_head() or with the connection.
+  /// Calls back, once, when the client hangs up. Before the body was read whole, only a connection that
+  /// is closed in both directions shows it; afterwards, the end of the client's side does, too. Ends
+  /// with stop_watching(), with the next read_head() or with the connection.
   void watch_hangup(std::function<void()> callback);
   void stop_watching();
 

@@ -37,12 +37,17 @@ struct ServerConnection::State {
 
   explicit State(StreamSocket socket) : stream(std::move(socket)) {}
 
+  void call_back() {
+    if (const auto callback = std::exchange(hung_up, nullptr)) callback();
+  }
+
   BeastStream stream;
   boost::beast::flat_static_buffer<head_bytes_max> buffer;
   std::optional<Parser> parser;
-  asio::cancellation_signal watch;
+  asio::cancellation_signal watch_close;
+  asio::cancellation_signal watch_end;
+  std::function<void()> hung_up;  ///< Set while somebody wants to know.
   std::string held_head;
-  bool watching = false;
   bool awaits_continue = false;
   bool answer_chunked = false;
   bool is_head_request = false;
@@ -225,30 +230,36 @@ bool ServerConnection::reusable() const {
 void ServerConnection::watch_hangup(std::function<void()> callback) {
   State& s = *state_;
   stop_watching();
-  s.watching = true;
+  s.hung_up = std::move(callback);
+  const std::weak_ptr<State> weak = state_;
+  // Both directions closed: shows whatever is unread, and also while somebody reads.
+  s.stream.socket().async_wait(
+      StreamSocket::wait_error,
+      asio::bind_cancellation_slot(s.watch_close.slot(), [weak](const BeastError& error) {
+        const auto state = weak.lock();
+        if (!error && state) state->call_back();
+      }));
+  if (!body_done()) return;
   s.stream.socket().async_wait(
       StreamSocket::wait_read,
-      asio::bind_cancellation_slot(
-          s.watch.slot(), [weak = std::weak_ptr<State>(state_),
-                           callback = std::move(callback)](const BeastError& error) {
-            const auto state = weak.lock();
-            if (error || !state || !state->watching) return;
-            state->watching = false;
-            char byte = 0;
-            BeastError peek_error;
-            const std::size_t read = state->stream.socket().receive(
-                asio::buffer(&byte, 1), asio::socket_base::message_peek, peek_error);
-            // Bytes are the next request of a hasty client, not a hang-up.
-            if (read > 0 && !peek_error) return;
-            if (peek_error == asio::error::would_block) return;
-            callback();
-          }));
+      asio::bind_cancellation_slot(s.watch_end.slot(), [weak](const BeastError& error) {
+        const auto state = weak.lock();
+        if (error || !state || !state->hung_up) return;
+        char byte = 0;
+        BeastError peek_error;
+        const std::size_t read = state->stream.socket().receive(
+            asio::buffer(&byte, 1), asio::socket_base::message_peek, peek_error);
+        // Bytes are the next request of a hasty client, not a hang-up.
+        if (read > 0 && !peek_error) return;
+        if (peek_error == asio::error::would_block) return;
+        state->call_back();
+      }));
 }
 
 void ServerConnection::stop_watching() {
-  if (!state_->watching) return;
-  state_->watching = false;
-  state_->watch.emit(asio::cancellation_type::all);
+  if (!std::exchange(state_->hung_up, nullptr)) return;
+  state_->watch_close.emit(asio::cancellation_type::all);
+  state_->watch_end.emit(asio::cancellation_type::all);
 }
 
 void ServerConnection::stop_reading() {

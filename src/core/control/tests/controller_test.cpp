@@ -303,6 +303,21 @@ TEST_F(ControllerTest, SendsNothingNewToANeighbourAboutToStop) {
   EXPECT_EQ(controller_.neighbours(at(0.3))[0].state, "draining");
 }
 
+TEST_F(ControllerTest, LetsANeighbourThatStopsFinishBehindClosedDoors) {
+  settle();
+  ExchangeMessage goodbye = says(2);
+  goodbye.draining = true;
+  arrived(0.2, goodbye);
+  for (double now = 0.5; now < 25; now += 0.5) {
+    step(now, ExchangeFailed{.to = peer});
+    step(now, HeartbeatElapsed{});
+    ASSERT_TRUE(controller_.plan().peers[0].up) << now;
+    ASSERT_THAT(planned().peers, IsEmpty());
+  }
+  step(31, HeartbeatElapsed{});
+  EXPECT_FALSE(controller_.plan().peers[0].up) << "no node takes that long to stop";
+}
+
 TEST_F(ControllerTest, ForgetsANeighbourThatIsGone) {
   settle();
   ASSERT_THAT(step(0.2, NeighbourGone{peer}).plans, SizeIs(1));

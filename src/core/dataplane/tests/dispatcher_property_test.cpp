@@ -341,7 +341,7 @@ class World {
     for (const auto& [id, request] : known_) {
       if (request.place != Known::Place::at_peer) continue;
       const auto peer = std::ranges::find(plan_.peers, request.peer, &PeerPlan::id);
-      if (peer == plan_.peers.end() || !peer->up) lost.push_back(id);
+      if (peer != plan_.peers.end() && !peer->up) lost.push_back(id);
     }
     ASSERT_EQ(dispatcher_.requests_at_lost_peers(), lost);
   }

@@ -35,9 +35,9 @@ Result<UnixAcceptor> user_acceptor(boost::asio::any_io_executor executor,
                                    const NodeDirectory& directory) {
   const char* count = std::getenv("LISTEN_FDS");  // NOLINT: before any thread of ours.
   if (count != nullptr && std::string_view(count) == "1") {
-    return adopt_unix(executor, first_passed_descriptor);
+    return adopt_unix(std::move(executor), first_passed_descriptor);
   }
-  return listen_unix(executor, directory.gateway_user_socket().string());
+  return listen_unix(std::move(executor), directory.gateway_user_socket().string());
 }
 
 Result<void> run(const NodeOptions& options) {

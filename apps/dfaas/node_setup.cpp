@@ -78,7 +78,7 @@ Result<std::string> find_haproxy(const std::string& chosen) {
                             "newer is needed): {}",
                             in_quotes(chosen), reason(errno)));
   }
-  const std::string program = chosen.empty() ? find_program("haproxy") : chosen;
+  std::string program = chosen.empty() ? find_program("haproxy") : chosen;
   if (program.empty()) {
     return fail(ErrorCode::not_found,
                 "haproxy is not installed: apt-get install haproxy (2.6 or newer is needed)");
@@ -345,7 +345,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
                       .command = own_program("agent"),
                       .stop_patience = Millis{3'000},
                       .is_ready = [local] { return accepts(local); }});
-  state->supervisor = std::make_unique<Supervisor>(executor, std::move(programs));
+  state->supervisor = std::make_unique<Supervisor>(std::move(executor), std::move(programs));
   return std::unique_ptr<RunningNode>(new RunningNode(std::move(state)));
 }
 

@@ -43,8 +43,9 @@ class FrontDoor {
   /// The slot that this neighbour has, or 0.
   [[nodiscard]] int slot_of(const NodeId& id) const;
 
-  /// Admitting what is admitted already changes nothing. `slot` from 1 to 64. Errors: unavailable naming the command that HAProxy refused; the state is kept
-  /// and set up by the next refresh().
+  /// Admitting what is admitted already changes nothing. `slot` from 1 to 64.
+  /// Errors: unavailable naming the command that HAProxy refused; the state is kept and set up by the
+  /// next refresh().
   boost::asio::awaitable<Result<void>> admit(int slot, Admission admission);
   /// Nothing new goes there or comes from there; what is on its way may finish.
   boost::asio::awaitable<Result<void>> dismiss(int slot);

@@ -78,7 +78,7 @@ Result<std::string> find_haproxy(const std::string& chosen) {
                             "newer is needed): {}",
                             in_quotes(chosen), reason(errno)));
   }
-  const std::string program = chosen.empty() ? find_program("haproxy") : chosen;
+  std::string program = chosen.empty() ? find_program("haproxy") : chosen;
   if (program.empty()) {
     return fail(ErrorCode::not_found,
                 "haproxy is not installed: apt-get install haproxy (2.6 or newer is needed)");

@@ -62,7 +62,7 @@ asio::generic::stream_protocol::endpoint parse_endpoint(const std::string& text)
   return asio::ip::tcp::endpoint(asio::ip::make_address(text.substr(0, colon)), port);
 }
 
-std::vector<std::string> read_targets(const std::string& file) {
+std::vector<std::string> read_targets(const std::string& file, const std::string& more_headers) {
   std::ifstream in(file);
   std::vector<std::string> requests;
   for (std::string line; std::getline(in, line);) {
@@ -72,9 +72,9 @@ std::vector<std::string> read_targets(const std::string& file) {
     std::size_t body_bytes = 0;
     if (!(words >> method >> path)) continue;
     words >> body_bytes;
-    std::string request =
-        method + " " + path +
-        " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: closed_loop\r\nAccept: */*\r\n";
+    std::string request = method;
+    request.append(" ").append(path).append(" HTTP/1.1\r\nHost: localhost\r\n");
+    request.append("User-Agent: closed_loop\r\nAccept: */*\r\n").append(more_headers);
     if (body_bytes > 0) {
       request +=
           "Content-Type: text/plain\r\nContent-Length: " + std::to_string(body_bytes) + "\r\n";
@@ -128,17 +128,21 @@ asio::awaitable<void> run_connection(Work* work) {
 int main(int argc, char** argv) try {
   std::string connect;
   std::string targets;
+  std::vector<std::string> headers;
   int connections = 16;
   Work work;
   CLI::App app{"Sends a fixed number of requests over keep-alive connections"};
   app.add_option("--connect", connect, "Path of a unix socket, or HOST:PORT")->required();
   app.add_option("--targets", targets, "File of METHOD PATH [BYTES] lines")->required();
+  app.add_option("--header", headers, "NAME: VALUE, sent with each request; may be repeated");
   app.add_option("--connections", connections, "How many")->capture_default_str();
   app.add_option("--requests", work.left, "How many in all")->required();
   CLI11_PARSE(app, argc, argv);
 
   work.server = parse_endpoint(connect);
-  work.requests = read_targets(targets);
+  std::string more_headers;
+  for (const std::string& header : headers) more_headers += header + "\r\n";
+  work.requests = read_targets(targets, more_headers);
   asio::io_context context(1);
   for (int at = 0; at < connections; ++at) {
     asio::co_spawn(context, run_connection(&work), [](const std::exception_ptr& error) {

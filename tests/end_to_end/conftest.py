@@ -10,6 +10,7 @@ from waiting import (adopt_orphans, children_of, command_line, end_process, reap
                      wait_until)
 
 _LOG_LINES = 60
+_DECISION_BYTES = 4000
 
 
 def pytest_configure(config):
@@ -22,8 +23,20 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if report.failed:
         for node in federation.running_nodes:
+            report.sections.append((f"state of {node.name}", _state_of(node)))
             lines = node.log().splitlines()[-_LOG_LINES:]
             report.sections.append((f"log of {node.name}", "\n".join(lines)))
+
+
+def _state_of(node):
+    """What is under way at a node, and how its last calls were decided."""
+    try:
+        busy = [function for function in node.status()["functions"]
+                if function["in_flight"] or function["queued"]]
+        decisions = node.admin("/dfaas/v1/decisions")[:_DECISION_BYTES]
+        return f"under way: {busy}\nprocesses: {node.function_processes()}\n{decisions}"
+    except (OSError, KeyError, ValueError, AssertionError) as problem:
+        return f"not told: {problem!r}"
 
 
 def _left_over():

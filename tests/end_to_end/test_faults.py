@@ -181,7 +181,7 @@ def test_agent_killed_under_load_costs_no_request_and_the_plan_stays(trio):
     assert_none_lost(calls)
     for plan in seen:
         assert shape(plan) == shape(before)
-    assert all(0.5 < ratio < 2 for ratio in ratios.values())
+    assert all(0.7 < ratio < 1.4 for ratio in ratios.values())
 
 
 def test_neighbours_agent_killed_under_load_costs_no_request(trio):
@@ -314,26 +314,25 @@ def test_hundred_plan_changes_a_second_cost_no_request(trio):
 
 
 @pytest.mark.parametrize("by_terminal", [False, True], ids=["SIGTERM", "Ctrl-C"])
-def test_node_that_stops_finishes_its_calls_and_neighbours_stop_sending_first(by_terminal):
-    with Federation("light", "mid", "heavy") as federation:
-        light, mid, _ = federation
-        federation.deploy("nap", NAP, {"light": 2, "mid": 8, "heavy": 8})
-        federation.deploy("long-nap", "sleep 3", {"light": 1, "mid": 8})
-        with (load.open_loop(light.user_port, "/function/nap", per_second=20, seconds=60) as run,
-              load.closed_loop(mid.user_port, "/function/long-nap", clients=2, count=2) as own,
-              load.closed_loop(light.user_port, "/function/long-nap", clients=3,
-                               count=3) as guests):
-            wait_until(lambda: mid.in_flight("long-nap") == 4, "the long calls to run at mid")
-            wait_served_by(run, mid, since=0)
+def test_node_that_stops_finishes_its_calls_and_neighbours_stop_sending_first(trio, by_terminal):
+    light, mid, _ = trio
+    trio.deploy("longest-nap", "sleep 3", {"light": 1, "mid": 8})
+    with (load.open_loop(light.user_port, "/function/nap", per_second=50, seconds=60) as run,
+          load.closed_loop(mid.user_port, "/function/longest-nap", clients=2, count=2) as own,
+          load.closed_loop(light.user_port, "/function/longest-nap", clients=3, count=3) as guests):
+        wait_until(lambda: mid.in_flight("longest-nap") == 4, "the long calls to run at mid")
+        wait_served_by(run, mid, since=0)
 
-            since = time.monotonic()
-            status = mid.stop(by_terminal)
-            took = time.monotonic() - since
-            run.stop()
+        since = time.monotonic()
+        status = mid.stop(by_terminal)
+        took = time.monotonic() - since
+        mid.start()
+        run.stop()
 
-            report(stop_s=round(took, 2), calls=len(run.join()))
-            assert status == 0
-            assert load.statuses(own.join()) == {200: 2}
-            assert load.statuses(guests.join()) == {200: 3}
-            assert_none_lost(run.join())
-            assert took < 15
+        report(stop_s=round(took, 2), calls=len(run.join()))
+        assert status == 0
+        assert load.statuses(own.join()) == {200: 2}
+        assert load.statuses(guests.join()) == {200: 3}
+        assert_none_lost(run.join())
+        assert took < 15
+    trio.wait_connected()

@@ -15,8 +15,10 @@
 #include <unistd.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
@@ -154,6 +156,32 @@ asio::awaitable<void> expect_continue(std::string path) {
 }
 
 TEST_F(Http, TellsAClientThatWaitsToSendItsBody) { run(expect_continue(path_)); }
+
+/// A client that closes while its body, sent in part, is unread.
+asio::awaitable<void> notice_hangup(bool* noticed) {
+  const auto executor = co_await asio::this_coro::executor;
+  asio::local::stream_protocol::socket client(executor);
+  asio::local::stream_protocol::socket server(executor);
+  asio::local::connect_pair(client, server);
+  ServerConnection connection{StreamSocket(std::move(server))};
+  const std::string request = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc";
+  co_await asio::async_write(client, asio::buffer(request), asio::use_awaitable);
+  EXPECT_TRUE(co_await connection.read_head(patience));
+  asio::steady_timer wait(executor, patience);
+  connection.watch_hangup([noticed, &wait] {
+    *noticed = true;
+    wait.cancel();
+  });
+  client.close();
+  boost::system::error_code ignored;  // Cancelled is what we hope for.
+  co_await wait.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+TEST_F(Http, NoticesAClientThatLeavesWhileItsBodyIsUnread) {
+  bool noticed = false;
+  run(notice_hangup(&noticed));
+  EXPECT_TRUE(noticed);
+}
 
 TEST_F(Http, ServesAGetWithABody) {
   EXPECT_NE(raw("GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi").find("GET /x hi"),

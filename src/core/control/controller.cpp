@@ -264,12 +264,14 @@ struct Controller::State {
                        .peers = {},
                        .functions = std::move(result.functions)};
     for (const auto& [id, neighbour] : neighbours) {
-      plan.peers.push_back({.id = id,
-                            .name = neighbour.name,
-                            .organisation = neighbour.organisation,
-                            .slot = neighbour.slot,
-                            .up = neighbour.up,
-                            .rtt = neighbour.rtt});
+      plan.peers.push_back(
+          {.id = id,
+           .name = neighbour.name,
+           .organisation = neighbour.organisation,
+           .slot = neighbour.slot,
+           // One that came back a moment ago may still run calls of ours from before.
+           .up = neighbour.up || !neighbour.has_answered,
+           .rtt = neighbour.rtt});
     }
     newest_plan_at = now;
     is_plan_due = false;

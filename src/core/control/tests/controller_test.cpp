@@ -252,10 +252,10 @@ TEST_F(ControllerTest, CountsANeighbourAsUpFromItsFirstAnswer) {
   const Wanted admitted = admit(0.2);
   ASSERT_THAT(admitted.sends, SizeIs(1)) << "asked at once";
   ASSERT_THAT(admitted.plans, SizeIs(1)) << "the gateway admits whom the plan has";
-  EXPECT_FALSE(admitted.plans[0].peers[0].up);
+  EXPECT_THAT(planned().peers, IsEmpty()) << "nothing goes there yet";
   EXPECT_EQ(controller_.neighbours(at(0.3))[0].state, "new");
   arrived(0.4, says(1));
-  EXPECT_FALSE(controller_.plan().peers[0].up) << "it reaches us; do we reach it?";
+  EXPECT_THAT(planned().peers, IsEmpty()) << "it reaches us; do we reach it?";
   ASSERT_THAT(answered(0.6, says(2)).plans, SizeIs(1));
   EXPECT_TRUE(controller_.plan().peers[0].up);
   EXPECT_THAT(planned().peers, SizeIs(1));
@@ -316,6 +316,18 @@ TEST_F(ControllerTest, LetsANeighbourThatStopsFinishBehindClosedDoors) {
   }
   step(31, HeartbeatElapsed{});
   EXPECT_FALSE(controller_.plan().peers[0].up) << "no node takes that long to stop";
+}
+
+TEST_F(ControllerTest, LetsANeighbourThatLeftAndCameBackFinishWhatItHas) {
+  settle();
+  step(0.2, NeighbourGone{peer});
+  admit(0.4);
+  step(0.6, HeartbeatElapsed{});
+  ASSERT_THAT(controller_.plan().peers, SizeIs(1));
+  EXPECT_TRUE(controller_.plan().peers[0].up) << "down would end the calls there";
+  EXPECT_THAT(planned().peers, IsEmpty());
+  step(2.0, ExchangeFailed{.to = peer});
+  EXPECT_TRUE(controller_.plan().peers[0].up) << "nobody heard it fall silent";
 }
 
 TEST_F(ControllerTest, ForgetsANeighbourThatIsGone) {

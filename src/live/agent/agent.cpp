@@ -296,10 +296,10 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   }
 
   static asio::awaitable<void> forget(std::shared_ptr<State> self, Endpoint address) {
-    const auto found = std::ranges::find_if(
+    auto found = std::ranges::find_if(
         self->candidates, [&address](const auto& known) { return known->address == address; });
     if (found == self->candidates.end()) co_return;
-    const std::shared_ptr<Candidate> candidate = *found;
+    const std::shared_ptr<Candidate> candidate = std::move(*found);
     self->candidates.erase(found);
     if (candidate->slot > 0) co_await dismiss(self, candidate);
   }

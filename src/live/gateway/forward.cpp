@@ -163,10 +163,8 @@ void judge_silence(Try* attempt) {
     attempt->end.kind = ForwardEnd::Kind::over;
   } else if (attempt->accepted) {
     attempt->end.kind = ForwardEnd::Kind::lost;
-  } else if (attempt->together) {
-    // It may have run, but it may also run twice: elsewhere at once, and the silence counts.
-    attempt->end = {.kind = ForwardEnd::Kind::not_started, .outcome = Outcome::unreachable};
   } else {
+    // Sent together, it may have run, but then it may also run twice: elsewhere at once.
     attempt->end = {.kind = ForwardEnd::Kind::not_started, .outcome = Outcome::unreachable};
   }
 }

@@ -337,6 +337,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
   core->calls.erase(call->id);
   core->metrics.in_flight(call->label, -1);
   record(core, call, end);
+  core->tell_if_idle();
 }
 
 }  // namespace dfaas

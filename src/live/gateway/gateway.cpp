@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "core/base/assert.hpp"
@@ -139,7 +140,7 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
     if (*value > 0) max_inflight = static_cast<int>(*value);
   }
   DeployedFunction function{.deployment = std::move(deployment),
-                            .traits = std::move(*traits),
+                            .traits = *traits,
                             .command = std::move(*command),
                             .digest = {},
                             .created_at = std::move(created_at)};
@@ -172,6 +173,10 @@ void GatewayCore::pump() {
       found->second->wake.cancel();
     }
   }
+}
+
+void GatewayCore::tell_if_idle() {
+  if (calls.empty() && on_idle) asio::post(executor, std::exchange(on_idle, nullptr));
 }
 
 void GatewayCore::put(DeployedFunction function) {
@@ -312,26 +317,18 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   }
   for (const auto& [id, call] : state->core.calls) call->connection->close_after_answer();
   // Idle keep-alive connections would hold us up: only calls in flight are waited for.
-  state->patience_timer.expires_after(patience);
-  state->patience_timer.async_wait([state](const boost::system::error_code& error) {
-    if (!error) state->tasks.cancel();
-  });
-  struct Poll {
-    static void check(State* gateway, std::shared_ptr<asio::steady_timer> timer,
-                      std::function<void()> finished) {
-      if (gateway->core.calls.empty() ||
-          gateway->patience_timer.expiry() <= asio::steady_timer::clock_type::now()) {
-        gateway->patience_timer.cancel();
-        finished();
-        return;
-      }
-      timer->expires_after(Millis{20});
-      timer->async_wait([gateway, timer, finished](const boost::system::error_code& error) {
-        if (!error) check(gateway, timer, finished);
-      });
-    }
+  auto once = std::make_shared<std::function<void()>>(std::move(done));
+  const auto finish = [state, once] {
+    if (!*once) return;
+    state->patience_timer.cancel();
+    std::exchange(*once, nullptr)();
   };
-  Poll::check(state, std::make_shared<asio::steady_timer>(state->core.executor), std::move(done));
+  state->patience_timer.expires_after(patience);
+  state->patience_timer.async_wait([finish](const boost::system::error_code& error) {
+    if (!error) finish();
+  });
+  state->core.on_idle = finish;
+  state->core.tell_if_idle();
 }
 
 }  // namespace dfaas

@@ -119,7 +119,9 @@ struct GatewayCore {
   std::unordered_map<RequestId, CallPtr> calls;
   RequestId next_id = 1;
   bool draining = false;
+  std::function<void()> on_idle;  ///< Set while somebody waits for the last call to end.
 
+  void tell_if_idle();
   /// Hands out what the dispatcher started or refused meanwhile. After every call that frees a slot.
   void pump();
   /// Deploys into the running gateway; the caller has stored it.

@@ -108,11 +108,14 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
       if (!program.environment.contains(name) && !name.starts_with("LISTEN_"))
         texts.push_back(text);
     }
-    for (const auto& [name, value] : program.environment) texts.push_back(name + "=" + value);
+    for (const auto& [name, value] : program.environment)
+      texts.push_back(fmt::format("{}={}", name, value));
     texts.push_back(fmt::format("DFAAS_DEATH_FD={}", death_descriptor));
     std::vector<std::string> words = program.command;
     std::vector<char*> arguments;
     std::vector<char*> environment;
+    arguments.reserve(words.size() + 1);
+    environment.reserve(texts.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     for (std::string& text : texts) environment.push_back(text.data());
     arguments.push_back(nullptr);

@@ -198,7 +198,7 @@ Result<NodeId> create_node_certificate(const std::filesystem::path& node_directo
         std::move(authority_key).error().within((authority_directory / "ca.key").string()));
   }
   const Key key(EVP_EC_gen("P-256"));
-  const NodeId id = id_of(key.get());
+  NodeId id = id_of(key.get());
   X509Pointer certificate = make_certificate(key.get(), id.text(), days);
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(authority->get()));
   const bool extended =

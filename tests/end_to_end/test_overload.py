@@ -18,6 +18,9 @@ NAP = "sleep 0.2"  #: A fixed duration, so that a slot serves 5 calls a second o
 PER_SLOT = 5
 IS_LONG = os.environ.get("DFAAS_LONG") == "1"
 
+#: As measured: a run whose generator was later than that (p99) does not count.
+LATE_MS_MAX = 10
+
 _EXIT_RATE_NOT_KEPT = 3
 
 
@@ -153,12 +156,14 @@ def test_neighbour_under_tenfold_load_costs_own_users_nothing(trio):
 def test_published_test_1_has_no_bad_second(trio, run):
     """Light alone gets 1.25 times what it can serve: the original lost 2 to 4 %, most of it in a
     minute of 503 after the start."""
-    total, seconds = generated(trio["light"], "published", rate=1.25 * 4 * PER_SLOT,
-                               seconds=60 if IS_LONG else 12)
-    worst = min(second["success_ratio"] for second in seconds[1:] if second["offered"] > 0)
-    report(run=run, total=short(total), worst_second=worst, by_peer=total["served_by_peer"])
-    assert sum(total["served_by_peer"].values()) >= 0.2 * total["offered"]
-    assert total["success_ratio"] >= 0.999
-    assert worst >= 0.99
-    if IS_LONG:
-        assert total["generator_late_ms_p99"] <= 10, "void: it was another load"
+    for _ in range(3):
+        total, seconds = generated(trio["light"], "published", rate=1.25 * 4 * PER_SLOT,
+                                   seconds=60 if IS_LONG else 12)
+        worst = min(second["success_ratio"] for second in seconds[1:] if second["offered"] > 0)
+        report(run=run, total=short(total), worst_second=worst, by_peer=total["served_by_peer"])
+        assert sum(total["served_by_peer"].values()) >= 0.2 * total["offered"]
+        assert total["success_ratio"] >= 0.999
+        assert worst >= 0.99
+        if total["generator_late_ms_p99"] <= LATE_MS_MAX or not IS_LONG:
+            return
+    pytest.fail("three runs are void: the generator was late, so it was another load")

@@ -509,8 +509,11 @@ struct Controller::State {
   std::vector<ControllerAction> on(Instant now, const ExchangeFailed& event) {
     const auto found = neighbours.find(event.to);
     if (found == neighbours.end()) return {};
-    if (event.only_agent_away) found->second.last_sign = now;
-    notice_silence(found->second, now);
+    Neighbour& neighbour = found->second;
+    if (event.only_agent_away || event.is_disowned) neighbour.last_sign = now;
+    // As one that stops: nothing new. Its next answer says otherwise, should it take us in again.
+    if (event.is_disowned && !std::exchange(neighbour.draining, true)) is_plan_due = true;
+    notice_silence(neighbour, now);
     return with_due_plan(now, {});
   }
 

@@ -52,6 +52,8 @@ struct ExchangeFailed {
   /// The neighbour's front door told that only its agent is away: its gateway goes on by the last plan,
   /// so the neighbour counts as up. Its grants run out as they do in silence.
   bool only_agent_away = false;
+  /// Its front door no longer knows us: it was told so before we were. It finishes what it has of ours.
+  bool is_disowned = false;
 };
 
 /// A neighbour was proved and has a slot; or its address, organisation or slot changed.

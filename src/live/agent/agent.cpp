@@ -225,7 +225,9 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       // while its agent does not.
       const bool only_agent_away =
           reply && reply->head.status == 503 && reply->head.headers.get("DFaaS-Outcome").empty();
-      self->step(ExchangeFailed{.to = to, .only_agent_away = only_agent_away});
+      const bool is_disowned = reply && reply->head.status == 403;
+      self->step(
+          ExchangeFailed{.to = to, .only_agent_away = only_agent_away, .is_disowned = is_disowned});
       co_return;
     }
     auto answer = exchange_from_json(reply->body);

@@ -303,6 +303,19 @@ TEST_F(ControllerTest, SendsNothingNewToANeighbourAboutToStop) {
   EXPECT_EQ(controller_.neighbours(at(0.3))[0].state, "draining");
 }
 
+TEST_F(ControllerTest, LetsANeighbourThatDisownsUsFinishAndSendsItNothingNew) {
+  settle();
+  ASSERT_THAT(step(0.2, ExchangeFailed{.to = peer, .is_disowned = true}).plans, SizeIs(1));
+  for (double now = 0.5; now < 5; now += 0.5) {
+    step(now, ExchangeFailed{.to = peer, .is_disowned = true});
+    step(now, HeartbeatElapsed{});
+    ASSERT_TRUE(controller_.plan().peers[0].up) << now;
+    ASSERT_THAT(planned().peers, IsEmpty());
+  }
+  step(5.2, ExchangeAnswered{.from = peer, .message = says(2), .round_trip = Micros{1000}});
+  EXPECT_THAT(planned().peers, SizeIs(1)) << "it took us in again";
+}
+
 TEST_F(ControllerTest, LetsANeighbourThatStopsFinishBehindClosedDoors) {
   settle();
   ExchangeMessage goodbye = says(2);

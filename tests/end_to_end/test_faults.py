@@ -276,8 +276,10 @@ def test_neighbour_joins_and_leaves_under_load_without_a_loss(trio):
     with load.open_loop(light.user_port, "/function/long-nap", per_second=18, seconds=60) as run:
         for _ in range(2):
             wait_served_by(run, mid, since=time.monotonic())
-            trio.write_peers([light, heavy])
+            # People are slower than programs: one side always leaves first.
             (mid.directory / "peers.txt").write_text("")
+            wait_until(lambda: light.peer_state(mid) == "draining", "it to send nothing new")
+            trio.write_peers([light, heavy])
             wait_until(lambda: light.peer_state(mid) is None and mid.peer_state(light) is None,
                        "the neighbour to be gone")
             trio.write_peers()

@@ -111,8 +111,10 @@ def test_function_killed_by_a_signal_gives_500(node):
     assert node.call("suicidal").status == 500
 
 
-def test_time_limit_of_a_function_gives_504_and_ends_it(node):
-    node.deploy("slow", "sleep 30", labels={"dfaas.timeout_ms": "300"})
+@pytest.mark.parametrize("limit", [{"labels": {"dfaas.timeout_ms": "300"}},
+                                   {"env": {"exec_timeout": "300ms"}}])
+def test_time_limit_of_a_function_gives_504_and_ends_it(node, limit):
+    node.deploy("slow", "sleep 30", **limit)
     answer = node.call("slow")
     assert answer.status == 504
     assert answer.seconds < 10

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
 
@@ -35,6 +37,15 @@ struct FunctionDeployment {
 /// Errors: invalid_input naming the field, its value and what is allowed; labels are checked too.
 Result<FunctionDeployment> deployment_from_json(std::string_view text);
 std::string deployment_to_json(const FunctionDeployment& deployment);
+
+/// What the watchdogs of OpenFaaS read from the environment of a function, and so does this gateway.
+struct WatchdogSettings {
+  std::optional<int> max_inflight;     ///< "max_inflight"; 0 is no limit.
+  std::optional<Millis> exec_timeout;  ///< "exec_timeout": "10s", or bare seconds; 0 is no limit.
+};
+
+/// Errors: invalid_input naming the variable, its value and what is allowed.
+Result<WatchdogSettings> watchdog_settings(const FunctionDeployment& deployment);
 
 /// The body of DELETE /system/functions: {"functionName": ..., "namespace"?: ...}.
 Result<FunctionName> deletion_from_json(std::string_view text);

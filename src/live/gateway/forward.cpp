@@ -26,11 +26,6 @@ namespace asio = boost::asio;
 constexpr std::size_t piece_bytes = 32 * 1024;
 constexpr Millis connect_patience{2'000};
 
-Millis time_left(const CallPtr& call) {
-  const auto left = std::chrono::duration_cast<Millis>(call->deadline - now());
-  return std::max(left, Millis{1});
-}
-
 /// A try in progress; lives in the frame of forward_to().
 struct Try {
   GatewayCore* core;

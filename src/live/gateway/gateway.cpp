@@ -44,6 +44,11 @@ Instant now() {
   return Instant(std::chrono::duration_cast<Micros>(since));
 }
 
+Millis time_left(const CallPtr& call) {
+  const auto left = std::chrono::duration_cast<Millis>(call->deadline - now());
+  return std::max(left, Millis{1});
+}
+
 std::string rfc3339_now() {
   const auto at = std::chrono::system_clock::now();
   const auto millis = std::chrono::duration_cast<Millis>(at.time_since_epoch()).count() % 1000;
@@ -127,18 +132,9 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
   if (!traits) return pass_on(std::move(traits));
   auto command = resolve_command(deployment);
   if (!command) return pass_on(std::move(command));
-  std::optional<int> max_inflight;
-  if (const auto set = deployment.env.find("max_inflight"); set != deployment.env.end()) {
-    const auto value = parse_unsigned(set->second);
-    constexpr std::uint64_t sane_max = 100'000;
-    if (!value || *value > sane_max) {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("environment variable max_inflight of {}: {} is not a number from 0 "
-                              "(no limit) to {}",
-                              deployment.function.full(), in_quotes(set->second), sane_max));
-    }
-    if (*value > 0) max_inflight = static_cast<int>(*value);
-  }
+  auto watchdog = watchdog_settings(deployment);
+  if (!watchdog) return pass_on(std::move(watchdog));
+  if (!traits->timeout) traits->timeout = watchdog->exec_timeout;
   DeployedFunction function{.deployment = std::move(deployment),
                             .traits = *traits,
                             .command = std::move(*command),
@@ -146,7 +142,7 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
                             .created_at = std::move(created_at)};
   function.digest = deployment_digest(function.deployment);
   function.slots =
-      effective_slots(function.traits, max_inflight, std::nullopt, core.settings.cores);
+      effective_slots(function.traits, watchdog->max_inflight, std::nullopt, core.settings.cores);
   return function;
 }
 

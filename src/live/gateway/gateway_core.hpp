@@ -72,6 +72,9 @@ struct Call {
 
 using CallPtr = std::shared_ptr<Call>;
 
+/// Until the deadline of the call; at least 1 ms.
+Millis time_left(const CallPtr& call);
+
 /// How a call ended.
 struct CallEnd {
   GatewayMetrics::End end = GatewayMetrics::End::failed;

@@ -32,11 +32,6 @@ constexpr std::size_t piece_bytes = 32 * 1024;
 constexpr std::size_t held_back_bytes_max = 64 * 1024;
 constexpr std::size_t error_text_bytes_max = 4096;
 
-Millis time_left(const CallPtr& call) {
-  const auto left = std::chrono::duration_cast<Millis>(call->deadline - now());
-  return std::max(left, Millis{1});
-}
-
 /// A run in progress; lives in the frame of run_here().
 struct Run {
   GatewayCore* core;

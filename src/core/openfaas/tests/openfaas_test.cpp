@@ -101,6 +101,31 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"env_name", R"({"service":"a","image":"x","envVars":{"A=B":"1"}})", "A=B"}),
     [](const auto& tested) { return tested.param.name; });
 
+TEST(Watchdog, ReadsTheLimitsThatOpenFaasUsersSetInTheEnvironment) {
+  const auto read = [](std::map<std::string, std::string> env) {
+    return watchdog_settings(
+        {.function = *FunctionName::parse("nap"), .image = "host:", .env = std::move(env)});
+  };
+  EXPECT_FALSE(read({})->max_inflight);
+  EXPECT_FALSE(read({})->exec_timeout);
+  EXPECT_EQ(read({{"max_inflight", "4"}})->max_inflight, 4);
+  EXPECT_FALSE(read({{"max_inflight", "0"}})->max_inflight) << "no limit";
+  EXPECT_EQ(read({{"exec_timeout", "300ms"}})->exec_timeout, Millis{300});
+  EXPECT_EQ(read({{"exec_timeout", "1m30s"}})->exec_timeout, Millis{90'000});
+  EXPECT_EQ(read({{"exec_timeout", "20"}})->exec_timeout, Millis{20'000}) << "bare seconds";
+  EXPECT_EQ(read({{"exec_timeout", "0s"}})->exec_timeout, Millis{86'400'000}) << "no limit";
+  for (const char* name : {"max_inflight", "exec_timeout"}) {
+    for (const char* value : {"", "many", "-1", "99999999h"}) {
+      const auto refused = read({{name, value}});
+      ASSERT_FALSE(refused) << name << '=' << value;
+      EXPECT_EQ(refused.error().code, ErrorCode::invalid_input);
+      EXPECT_NE(refused.error().message.find(std::string(name) + " of nap.openfaas-fn: \"" + value),
+                std::string::npos)
+          << refused.error().message;
+    }
+  }
+}
+
 TEST(Digest, DependsOnTheCodeOnly) {
   FunctionDeployment a{.function = *FunctionName::parse("f"), .image = "host:", .process = "cat"};
   FunctionDeployment b = a;

@@ -67,7 +67,7 @@ def _ask(connection, method, target, body, headers):
     since = time.monotonic()
     try:
         connection.request(method, target, body=body, headers=headers or {},
-                           encode_chunked=body is not None and not isinstance(body, (bytes, str)))
+                           encode_chunked="Transfer-Encoding" in (headers or {}))
         answer = connection.getresponse()
         return Answer(answer.status, Headers(answer.getheaders()), answer.read(),
                       time.monotonic() - since)
@@ -76,8 +76,9 @@ def _ask(connection, method, target, body, headers):
 
 
 def request(port, method, target, body=None, headers=None, timeout=PATIENCE_SECONDS):
-    """One request on a connection of its own. A body that is an iterable of pieces goes chunked."""
-    if body is not None and not isinstance(body, (bytes, str)):
+    """One request on a connection of its own. A body that is an iterable of pieces goes chunked, unless
+    `headers` tell its length."""
+    if body is not None and not isinstance(body, (bytes, str)) and "Content-Length" not in (headers or {}):
         headers = {**(headers or {}), "Transfer-Encoding": "chunked"}
     return _ask(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout), method, target, body,
                 headers)

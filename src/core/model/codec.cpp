@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
 /// The JSON forms of what travels between agent and gateway and between agents.
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <array>
+#include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
 #include "core/json/fields.hpp"
@@ -84,6 +87,7 @@ json traits_json(const FunctionTraits& traits) {
   if (traits.slots) out["slots"] = *traits.slots;
   if (traits.max_rate) out["max_rate"] = traits.max_rate->per_second;
   if (traits.timeout) out["timeout_ms"] = traits.timeout->count();
+  if (!traits.pool.empty()) out["pool"] = traits.pool;
   return out;
 }
 
@@ -96,6 +100,7 @@ FunctionTraits read_traits(const Fields& fields) {
   traits.share = fields.accept("share", parse_sharing(fields.text_or("share", 20, "organisation")));
   traits.match_by_name = fields.flag_or("match_by_name", false);
   traits.retry_safe = fields.flag_or("retry_safe", false);
+  traits.pool = fields.text_or("pool", pool_name_length_max, "");
   return traits;
 }
 
@@ -116,8 +121,45 @@ PeerPlan read_peer(const Fields& fields) {
           .rtt = read_micros(fields, "rtt_us")};
 }
 
+/// The word of an enumeration, or an error that names those that exist.
+template <class Enum, std::size_t count>
+Enum read_word(const Fields& fields, std::string_view name,
+               const std::array<std::pair<Enum, std::string_view>, count>& words) {
+  const std::string text = fields.text_or(name, 20, std::string(words.front().second));
+  std::string known;
+  for (const auto& [value, word] : words) {
+    if (word == text) return value;
+    known += (known.empty() ? "" : ", ") + std::string(word);
+  }
+  fields.fail_at(name, in_quotes(text) + " is not one of " + known);
+}
+
+template <class Enum, std::size_t count>
+std::string_view word_of(Enum value,
+                         const std::array<std::pair<Enum, std::string_view>, count>& words) {
+  return std::ranges::find(words, value, &std::pair<Enum, std::string_view>::first)->second;
+}
+
+constexpr std::array<std::pair<RoutingRule, std::string_view>, 3> routing_rules{{
+    {RoutingRule::spill, "spill"},
+    {RoutingRule::shares, "shares"},
+    {RoutingRule::rate, "rate"},
+}};
+constexpr std::array<std::pair<GuestRule, std::string_view>, 3> guest_rules{{
+    {GuestRule::home_first, "home_first"},
+    {GuestRule::as_users, "as_users"},
+    {GuestRule::capped, "capped"},
+}};
+
 FunctionPlan read_function_plan(const Fields& fields) {
-  FunctionPlan plan{.function = read_function(fields, "function")};
+  FunctionPlan plan{.function = read_function(fields, "function"),
+                    .rule = read_word(fields, "rule", routing_rules),
+                    .guest_rule = read_word(fields, "guest_rule", guest_rules),
+                    .draws = static_cast<int>(fields.integer_or("draws", 1, 2, 2)),
+                    .local_share = fields.number_or("local_share", 0, 1, 1),
+                    .refused_share = fields.number_or("refused_share", 0, 1, 0),
+                    .local_rate = read_rate(fields, "local_rate"),
+                    .displaced_ratio = fields.number_or("displaced_ratio", 0, 1, 0)};
   for (const Fields& peer : fields.objects("peers", peers_max)) {
     plan.peers.push_back(read_function_peer(peer));
   }
@@ -177,6 +219,8 @@ json offer_json(const FunctionOffer& offer) {
   json out{{"function", offer.function.full()}, {"digest", offer.digest}, {"slots", offer.slots}};
   if (offer.service_time.count() > 0) out["service_ms"] = offer.service_time.count();
   if (offer.share != Sharing::organisation) out["share"] = to_text(offer.share);
+  if (!offer.pool.empty()) out["pool"] = offer.pool;
+  if (offer.arrivals.per_second > 0) out["arrivals"] = offer.arrivals.per_second;
   return out;
 }
 
@@ -213,8 +257,19 @@ std::string plan_to_json(const RoutingPlan& plan) {
     for (const GuestLimit& guest : function.guests) {
       guests.push_back({{"id", guest.id.text()}, {"rate", guest.rate.per_second}});
     }
-    functions.push_back(
-        {{"function", function.function.full()}, {"peers", to}, {"guests", guests}});
+    json entry{{"function", function.function.full()}, {"peers", to}, {"guests", guests}};
+    if (function.rule != RoutingRule::spill) entry["rule"] = word_of(function.rule, routing_rules);
+    if (function.guest_rule != GuestRule::home_first) {
+      entry["guest_rule"] = word_of(function.guest_rule, guest_rules);
+    }
+    if (function.rule == RoutingRule::shares) {
+      entry["local_share"] = function.local_share;
+      entry["refused_share"] = function.refused_share;
+    }
+    if (function.rule == RoutingRule::rate) entry["local_rate"] = function.local_rate.per_second;
+    if (function.draws != 2) entry["draws"] = function.draws;
+    if (function.displaced_ratio > 0) entry["displaced_ratio"] = function.displaced_ratio;
+    functions.push_back(std::move(entry));
   }
   return compact(json{{"version", plan.version},
                       {"strategy", plan.strategy},
@@ -350,7 +405,9 @@ Result<ExchangeMessage> exchange_from_json(std::string_view text) {
            .slots = static_cast<int>(entry.integer("slots", 0, slots_max)),
            .service_time = read_millis(entry, "service_ms", 0),
            .share =
-               entry.accept("share", parse_sharing(entry.text_or("share", 20, "organisation")))});
+               entry.accept("share", parse_sharing(entry.text_or("share", 20, "organisation"))),
+           .pool = entry.text_or("pool", pool_name_length_max, ""),
+           .arrivals = read_rate(entry, "arrivals")});
     }
     for (const Fields& entry : fields.objects("asks", functions_max)) {
       message.asks.push_back(

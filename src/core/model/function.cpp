@@ -20,6 +20,13 @@ tl::unexpected<Error> wrong(std::string_view label, std::string_view value,
               fmt::format("label {}: {} is not {}", label, in_quotes(value), allowed));
 }
 
+bool is_pool_name(std::string_view text) {
+  return !text.empty() && text.size() <= pool_name_length_max &&
+         text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+             std::string_view::npos;
+}
+
 }  // namespace
 
 std::string_view to_text(Sharing sharing) {
@@ -73,11 +80,17 @@ Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& la
     } else if (label == "dfaas.retry") {
       if (value != "safe" && value != "never") return wrong(label, value, "safe or never");
       traits.retry_safe = value == "safe";
+    } else if (label == "dfaas.pool") {
+      if (!is_pool_name(value)) {
+        return wrong(label, value,
+                     fmt::format("1 to {} letters, digits, - and _", pool_name_length_max));
+      }
+      traits.pool = value;
     } else {
       return fail(
           ErrorCode::invalid_input,
           fmt::format("label {} is not known: dfaas.slots, dfaas.maxrate, dfaas.timeout_ms, "
-                      "dfaas.share, dfaas.match and dfaas.retry are",
+                      "dfaas.share, dfaas.match, dfaas.retry and dfaas.pool are",
                       in_quotes(label)));
     }
   }

@@ -31,11 +31,14 @@ struct FunctionTraits {
   Sharing share = Sharing::organisation;  ///< `dfaas.share`.
   bool match_by_name = false;             ///< `dfaas.match`: "digest" (default) or "name".
   bool retry_safe = false;  ///< `dfaas.retry`: "safe": may run twice, so a lost answer is retried.
+  std::string pool;  ///< `dfaas.pool`: functions of a node that name one pool share its slots.
 };
 
 /// Errors: invalid_input naming the label, its value and what is allowed. Unknown labels are
 /// ignored, except unknown `dfaas.*` ones: a mistyped label must not be silently without effect.
 Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& labels);
+
+inline constexpr std::size_t pool_name_length_max = 63;
 
 /// Slots of a function, first that exists: the label; max_inflight x replicas; max rate x mean
 /// service time (rounded up); cores. Always at least 1.

@@ -23,6 +23,8 @@ struct FunctionView {
   int slots = 0;           ///< 0 when not deployed here.
   Micros service_time{0};  ///< Mean; never 0 in a view (a default stands in while unknown).
   Rate arrivals;           ///< Of our own users, smoothed.
+  Rate arrivals_latest;  ///< Of our own users in the last second: noisy, as a stick table shows it.
+  Rate guest_arrivals;   ///< Offered by neighbours, smoothed.
 };
 
 /// What a neighbour has to do with one function of ours, or one that our users may ask for: the code is
@@ -31,6 +33,8 @@ struct FunctionView {
 struct NeighbourFunction {
   FunctionName function;
   int slots = 0;               ///< 0: does not run there.
+  std::string pool;            ///< Functions of the neighbour that name one pool share its slots.
+  Rate arrivals;               ///< Of the neighbour's own users, as it told.
   Micros service_time{0};      ///< Never 0 in a view.
   Rate granted;                ///< To us, still alive.
   Rate left;                   ///< Pre-granted on top.

@@ -48,8 +48,31 @@ struct GuestLimit {
   friend bool operator==(const GuestLimit&, const GuestLimit&) = default;
 };
 
+/// How a user's request finds its place.
+enum class RoutingRule : std::uint8_t {
+  spill,   ///< Here while a slot is free; else a neighbour by weight; else in line, or refused.
+  shares,  ///< Drawn among here, the neighbours and refusal by share, whatever is free where.
+  rate,  ///< Here while less than `local_rate` runs here; else a neighbour by weight, else refused.
+};
+
+/// What a neighbour's request meets here.
+enum class GuestRule : std::uint8_t {
+  home_first,  ///< Behind our own users, whose load is kept free; its cap holds under pressure.
+  as_users,    ///< As one of our own users, without a cap.
+  capped,      ///< As one of our own users, up to its cap, whatever is free.
+};
+
 struct FunctionPlan {
   FunctionName function;
+  RoutingRule rule = RoutingRule::spill;
+  GuestRule guest_rule = GuestRule::home_first;
+  int draws =
+      2;  ///< Neighbours drawn by weight for a try, 1 or 2: of two the less busy one is taken.
+  double local_share = 1;           ///< With `shares`: local_share + refused_share + weights = 1.
+  double refused_share = 0;         ///< With `shares`.
+  Rate local_rate;                  ///< With `rate`.
+  double displaced_ratio = 0;       ///< With `spill`, in [0, 1]: of the users' requests that try a
+                                    ///< neighbour first though a slot is free here, to make room.
   std::vector<FunctionPeer> peers;  ///< Sorted by id. Empty: all local.
   std::vector<GuestLimit> guests;   ///< Sorted by id; only neighbours the sharing rule admits.
 

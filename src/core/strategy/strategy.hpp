@@ -28,8 +28,15 @@ struct PeerMemory {
   double trust_clamp = 1e9;  ///< Most we believe it takes from us, requests/s.
 };
 
+/// A strategy's memory of one function of its own.
+struct FunctionMemory {
+  double relayed = 0;    ///< Demand we carry for others on top of our own, requests/s.
+  double displaced = 0;  ///< Own demand we send away to make room, requests/s.
+};
+
 struct StrategyMemory {
   std::map<std::pair<NodeId, FunctionName>, PeerMemory> peers;
+  std::map<FunctionName, FunctionMemory> functions;
 };
 
 struct StrategyResult {
@@ -43,6 +50,11 @@ struct Strategy {
   std::string_view name;     ///< As written in settings and results: "grant_and_spill".
   std::string_view summary;  ///< One line, shown by `dfaas strategy list`.
   StrategyResult (*plan)(const NodeView& view, const StrategyMemory& memory, Random& random);
+  /// The period that it is made for: what the simulator uses where nothing else is said.
+  Millis period{2000};
+  /// As its authors published it, errors included: for comparison with their measurements. Or null.
+  StrategyResult (*plan_as_published)(const NodeView& view, const StrategyMemory& memory,
+                                      Random& random) = nullptr;
 };
 
 /// Every strategy in the build, sorted by name. Adding one is one function and one line here.

@@ -31,11 +31,11 @@ Result<NodeId> NodeId::parse(std::string_view text) {
   const auto is_base32 = [](char letter) {
     return is_lower(letter) || (letter >= '2' && letter <= '7');
   };
-  if (text.size() != 32 || !std::ranges::all_of(text, is_base32)) {
+  if (text.size() != length || !std::ranges::all_of(text, is_base32)) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("node id {} is not 32 characters of a-z and 2-7", in_quotes(text)));
   }
-  return NodeId(std::string(text));
+  return NodeId(text);
 }
 
 NodeId NodeId::from_key_digest(std::span<const std::uint8_t> digest) {

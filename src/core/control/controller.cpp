@@ -12,9 +12,10 @@ namespace {
 
 constexpr double arrivals_weight = 0.6;  ///< Of the newest period in the smoothed rate.
 constexpr Micros service_time_default{100'000};
-constexpr Micros period_min{100'000};  ///< For what is divided by it.
-constexpr Micros plan_pause{100'000};  ///< Between plans that changes ask for.
-constexpr Micros grants_cost{25};      ///< Of one neighbour and function, generously.
+constexpr Micros sample_time{1'000'000};  ///< Of the latest rate, as HAProxy's http_req_rate(1s).
+constexpr Micros period_min{100'000};     ///< For what is divided by it.
+constexpr Micros plan_pause{100'000};     ///< Between plans that changes ask for.
+constexpr Micros grants_cost{25};         ///< Of one neighbour and function, generously.
 constexpr int takeover_heartbeats = 4;
 constexpr Millis lifetime_max{60'000};      ///< Nobody's word counts for longer.
 constexpr Micros draining_max{30'000'000};  ///< A node that stops has finished its calls by then.
@@ -58,10 +59,20 @@ struct Neighbour {
 struct OwnFunction {
   FunctionObservation seen;
   std::uint64_t arrivals_at_plan = 0;
+  std::uint64_t guests_at_plan = 0;
   Instant counted_from{};
   Rate arrivals;
+  Rate guest_arrivals;
   bool has_rate = false;
+  std::uint64_t arrivals_sampled = 0;
+  Instant sampled_at{};
+  Rate arrivals_latest;
 };
+
+/// A counter of the gateway less what it was; one that shrank began anew.
+std::uint64_t grown(std::uint64_t now_is, std::uint64_t was) {
+  return now_is >= was ? now_is - was : now_is;
+}
 
 /// Spikes are queues, not distance: fall fast, rise slowly.
 Micros smooth_rtt(Micros before, Micros sample) {
@@ -164,6 +175,8 @@ struct Controller::State {
         function.traits = seen.traits;
         function.slots = seen.slots;
         function.arrivals = own->second.arrivals;
+        function.arrivals_latest = own->second.arrivals_latest;
+        function.guest_arrivals = own->second.guest_arrivals;
         if (seen.service_time.count() > 0) function.service_time = seen.service_time;
       }
       if (const auto digest = prevailing.find(name);
@@ -199,6 +212,8 @@ struct Controller::State {
             offer->digest == mine.digest || (mine.deployed && mine.traits.match_by_name);
         if (!admits(offer->share, neighbour) || !same_code) continue;
         function.slots = offer->slots;
+        function.pool = offer->pool;
+        function.arrivals = offer->arrivals;
         if (offer->service_time.count() > 0) function.service_time = offer->service_time;
         function.granted = alive(neighbour.granted, mine.function, now, &Leased::value);
         function.left = alive(neighbour.granted, mine.function, now, &Leased::left);
@@ -215,9 +230,6 @@ struct Controller::State {
     if (newest == neighbour.newest.end()) return;
     const auto before = neighbour.counters.find(function.function);
     const PeerCounters base = before == neighbour.counters.end() ? PeerCounters{} : before->second;
-    const auto grown = [](std::uint64_t now_is, std::uint64_t was) {
-      return now_is >= was ? now_is - was : now_is;
-    };
     function.accepted = grown(newest->second.accepted, base.accepted);
     function.refused = grown(newest->second.refused, base.refused) +
                        grown(newest->second.unreachable, base.unreachable);
@@ -229,13 +241,18 @@ struct Controller::State {
     for (auto& [name, function] : functions) {
       const auto counted = std::chrono::duration_cast<Micros>(now - function.counted_from);
       if (counted < Micros(settings.period) / 2) continue;  // A rate of less would be noise.
-      const std::uint64_t total = function.seen.user_arrivals;
-      const std::uint64_t grown =
-          total >= function.arrivals_at_plan ? total - function.arrivals_at_plan : total;
-      const Rate newest{static_cast<double>(grown) / to_seconds(counted)};
       const double weight = function.has_rate ? arrivals_weight : 1;
-      function.arrivals = function.arrivals * (1 - weight) + newest * weight;
-      function.arrivals_at_plan = total;
+      const auto smoothed = [&](Rate before, std::uint64_t now_is, std::uint64_t was) {
+        const Rate newest{static_cast<double>(grown(now_is, was)) / to_seconds(counted)};
+        return before * (1 - weight) + newest * weight;
+      };
+      const FunctionObservation& seen = function.seen;
+      function.arrivals =
+          smoothed(function.arrivals, seen.user_arrivals, function.arrivals_at_plan);
+      function.guest_arrivals =
+          smoothed(function.guest_arrivals, seen.guest_arrivals, function.guests_at_plan);
+      function.arrivals_at_plan = seen.user_arrivals;
+      function.guests_at_plan = seen.guest_arrivals;
       function.counted_from = now;
       function.has_rate = true;
     }
@@ -320,7 +337,9 @@ struct Controller::State {
                                .digest = seen.digest,
                                .slots = seen.slots,
                                .service_time = std::chrono::ceil<Millis>(seen.service_time),
-                               .share = seen.traits.share});
+                               .share = seen.traits.share,
+                               .pool = seen.traits.pool,
+                               .arrivals = function.arrivals});
     }
     return out;
   }
@@ -343,7 +362,7 @@ struct Controller::State {
     neighbour.newest_of.any = message.sequence;
     const auto is_same = [](const FunctionOffer& a, const FunctionOffer& b) {
       return a.function == b.function && a.digest == b.digest && a.slots == b.slots &&
-             a.share == b.share;
+             a.share == b.share && a.pool == b.pool;
     };
     if (neighbour.name != message.name || neighbour.draining != message.draining ||
         !std::ranges::equal(neighbour.functions, message.functions, is_same)) {
@@ -408,13 +427,23 @@ struct Controller::State {
       OwnFunction& own = place->second;
       if (own.seen.deployed != seen.deployed || own.seen.digest != seen.digest ||
           own.seen.slots != seen.slots || own.seen.traits.share != seen.traits.share ||
+          own.seen.traits.pool != seen.traits.pool ||
           own.seen.traits.match_by_name != seen.traits.match_by_name) {
         is_plan_due = true;
       }
       if (is_new || is_new_gateway) {
         // What came before we looked is no rate of ours.
         own.arrivals_at_plan = is_first ? seen.user_arrivals : 0;
+        own.guests_at_plan = is_first ? seen.guest_arrivals : 0;
+        own.arrivals_sampled = own.arrivals_at_plan;
         own.counted_from = now;
+        own.sampled_at = now;
+      }
+      if (now - own.sampled_at >= sample_time) {
+        const auto arrived = static_cast<double>(grown(seen.user_arrivals, own.arrivals_sampled));
+        own.arrivals_latest = Rate{arrived / to_seconds(now - own.sampled_at)};
+        own.arrivals_sampled = seen.user_arrivals;
+        own.sampled_at = now;
       }
       own.seen = seen;
       for (const PeerCounters& counters : seen.peers) {

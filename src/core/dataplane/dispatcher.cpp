@@ -4,108 +4,41 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <list>
 #include <span>
 #include <unordered_map>
 #include <utility>
 
 #include "core/base/assert.hpp"
+#include "core/dataplane/state.hpp"
 
 namespace dfaas {
 namespace {
 
-constexpr Micros arrival_memory{2'000'000};  ///< Time constant of the own arrival rate.
+using dataplane::FunctionState;
+using dataplane::Line;
+using dataplane::PeerHealth;
+using dataplane::PeerLink;
+using dataplane::PeerState;
+using dataplane::Phase;
+using dataplane::PoolState;
+using dataplane::Request;
+using dataplane::TokenBucket;
+
 constexpr double service_time_weight =
     0.1;  ///< Of the newest run in the mean, after the first ten.
 constexpr std::uint64_t service_time_warm_up = 10;
-constexpr int failures_until_down = 2;
 constexpr Micros attempt_time_min{250'000};
 constexpr double guest_burst_seconds = 1.0;
+constexpr double local_burst_seconds =
+    1.0;  ///< Of the rule `rate`: as a counter of one second allows.
 /// A neighbour that told of no room gets no further tries for so long, or until it takes a first one.
 constexpr double full_memory_seconds = 1;
-
-/// Tokens that come back with time.
-struct TokenBucket {
-  double tokens = 0;
-  Instant filled{};
-
-  void refill(double per_second, double size, Instant now) {
-    if (now > filled) tokens += per_second * to_seconds(now - filled);
-    tokens = std::min(tokens, size);
-    filled = now;
-  }
-  bool take() {
-    if (tokens < 1) return false;
-    tokens -= 1;
-    return true;
-  }
-};
-
-/// A rate that forgets exponentially.
-struct DecayingRate {
-  double value = 0;  ///< Requests per second.
-  Instant at{};
-
-  [[nodiscard]] double now_is(Instant now) const {
-    return value * std::exp(-to_seconds(now - at) / to_seconds(arrival_memory));
-  }
-  void count(Instant now) {
-    value = now_is(now) + 1.0 / to_seconds(arrival_memory);
-    at = now;
-  }
-};
-
-/// How one neighbour stands with one function.
-struct PeerState {
-  PeerCounters counters;
-  int outstanding = 0;
-  Instant full_until{};  ///< It told that it has no room.
-};
-
-struct FunctionState {
-  const FunctionName* name = nullptr;  ///< The key of the map that holds this.
-  bool deployed = false;
-  int slots = 0;
-  std::string digest;
-  FunctionTraits traits;
-  int in_flight = 0;
-  int own_in_flight = 0;
-  std::size_t requests = 0;    ///< Under way, wherever; while there are any, this must stay.
-  std::list<RequestId> users;  ///< In line here.
-  std::list<RequestId> guests;
-  double service_seconds = 0;
-  std::uint64_t served = 0;
-  DecayingRate own_rate;
-  std::uint64_t user_arrivals = 0;
-  std::uint64_t guest_arrivals = 0;
-  const FunctionPlan* plan = nullptr;
-  std::map<NodeId, PeerState> peers;
-  std::map<NodeId, TokenBucket> guest_caps;
-};
-
-enum class Phase : std::uint8_t { running, queued, at_peer };
-
-struct Request {
-  FunctionState* function = nullptr;
-  Phase phase = Phase::running;
-  bool is_guest = false;
-  bool is_accepted = false;                      ///< By the peer; while at_peer.
-  std::list<RequestId>::iterator place_in_line;  ///< While queued.
-  NodeId peer;                                   ///< While at_peer.
-  std::vector<NodeId> tried;
-};
-
-/// How one neighbour stands with all functions.
-struct PeerHealth {
-  int outstanding = 0;
-  int failures = 0;
-  Instant down_until{};
-
-  [[nodiscard]] bool is_suspect() const { return failures >= failures_until_down; }
-};
+constexpr std::size_t choices_max = 64;  ///< As many as a plan may name.
 
 /// Why a request looks for a place.
 enum class Cause : std::uint8_t { arrived, not_started, lost };
+
+Decision refusal(Outcome reason) { return {.kind = Decision::Kind::refuse, .reason = reason}; }
 
 }  // namespace
 
@@ -139,15 +72,18 @@ struct Dispatcher::State {
   State(DispatcherSettings given_settings, Random given_random)
       : settings(given_settings), random(given_random) {
     retries.tokens = settings.retries_per_second;
+    settings.attempts_max = std::min(settings.attempts_max, static_cast<int>(dataplane::tries_max));
   }
 
+  std::pmr::unsynchronized_pool_resource memory;  ///< Of requests and lines: they come and go.
   DispatcherSettings settings;
   Random random;
   RoutingPlan plan;
   Instant plan_at{};
   bool draining = false;
+  std::map<std::string, PoolState> pools;  ///< By pool_key().
   std::map<FunctionName, FunctionState> functions;
-  std::unordered_map<RequestId, Request> requests;
+  std::pmr::unordered_map<RequestId, Request> requests{&memory};
   std::map<NodeId, PeerHealth> health;
   TokenBucket retries;
   std::vector<RequestId> started;
@@ -164,26 +100,103 @@ struct Dispatcher::State {
     return f.served > 0 ? f.service_seconds : to_seconds(settings.service_time_default);
   }
 
-  /// Seconds until a request behind `ahead` others in line gets a slot, on average.
-  [[nodiscard]] double expected_wait(const FunctionState& f, std::size_t ahead) const {
-    if (f.slots < 1) return 1e9;
-    return (static_cast<double>(ahead) + 1) * service_seconds(f) / f.slots;
+  /// Seconds until a request behind those in line gets a slot, on average.
+  [[nodiscard]] double expected_wait(const FunctionState& f, bool behind_guests) const {
+    const PoolState& pool = *f.pool;
+    if (pool.slots < 1) return 1e9;
+    double work = 0;
+    for (const FunctionState* member : pool.members) {
+      const std::size_t ahead =
+          member->users_waiting + (behind_guests ? member->guests_waiting : 0);
+      work += (static_cast<double>(ahead) + (member == &f ? 1 : 0)) * service_seconds(*member);
+    }
+    return work / pool.slots;
   }
 
   [[nodiscard]] double allowance(const FunctionState& f, double ratio, Micros least) const {
     return std::max(ratio * service_seconds(f), to_seconds(least));
   }
 
-  /// Slots kept for own users: as many as their load needs on average, less those they hold now.
-  [[nodiscard]] int home_reserve(const FunctionState& f, Instant now) const {
-    const double load = f.own_rate.now_is(now) * service_seconds(f);
-    // Below a twentieth of a slot the own side counts as idle: a stray request waits for one run.
-    const int wanted = load < 0.05 ? 0 : static_cast<int>(std::ceil(load));
-    return std::max(0, std::min(wanted, f.slots) - f.own_in_flight);
+  /// Is the line short enough for a user whom no neighbour took?
+  [[nodiscard]] bool is_short_for_user(const FunctionState& f) const {
+    return expected_wait(f, false) <=
+           allowance(f, settings.user_wait_ratio, settings.user_wait_min);
   }
 
-  [[nodiscard]] bool has_slot_for_guest(const FunctionState& f, Instant now) const {
-    return f.deployed && f.users.empty() && f.in_flight + home_reserve(f, now) < f.slots;
+  /// Slots kept for own users: as many as their load needs on average, less those they hold now.
+  [[nodiscard]] int home_reserve(const PoolState& pool, Instant now) const {
+    double load = 0;
+    for (const FunctionState* member : pool.members) {
+      load += member->own_rate.now_is(now) * service_seconds(*member);
+    }
+    // Below a twentieth of a slot the own side counts as idle: a stray request waits for one run.
+    const int wanted = load < 0.05 ? 0 : static_cast<int>(std::ceil(load));
+    return std::max(0, std::min(wanted, pool.slots) - pool.own_in_flight);
+  }
+
+  [[nodiscard]] bool has_slot_for_guest(const PoolState& pool, Instant now) const {
+    return pool.users.empty() && pool.in_flight + home_reserve(pool, now) < pool.slots;
+  }
+
+  [[nodiscard]] static RoutingRule rule_of(const FunctionState& f) {
+    return f.plan == nullptr ? RoutingRule::spill : f.plan->rule;
+  }
+
+  // --- pools
+
+  static std::string pool_key(const FunctionName& function, const FunctionTraits& traits) {
+    return traits.pool.empty() ? "function " + function.full() : "pool " + traits.pool;
+  }
+
+  /// Slots of a pool are those of the member that has most.
+  static void count_slots(PoolState& pool) {
+    pool.slots = 0;
+    for (const FunctionState* member : pool.members) {
+      pool.slots = std::max(pool.slots, member->slots);
+    }
+  }
+
+  void join_pool(FunctionState& f) {
+    auto& pool = pools.try_emplace(pool_key(*f.name, f.traits), &memory).first->second;
+    if (f.pool != &pool) {
+      if (f.pool != nullptr) leave_pool(f, &pool);
+      pool.members.push_back(&f);
+      f.pool = &pool;
+    }
+    count_slots(pool);
+  }
+
+  /// What waits goes on waiting in `next`, behind those that are there, or is refused where that is null.
+  void leave_pool(FunctionState& f, PoolState* next) {
+    PoolState& pool = *f.pool;
+    std::erase(pool.members, &f);
+    count_slots(pool);
+    for (Line PoolState::* line : {&PoolState::users, &PoolState::guests}) {
+      for (auto place = (pool.*line).begin(); place != (pool.*line).end();) {
+        Request& request = requests.at(*place);
+        const auto here = place++;
+        if (request.function != &f) continue;
+        --pool.requests;
+        if (next != nullptr) {
+          (next->*line).splice((next->*line).end(), pool.*line, here);
+          request.pool = next;
+          ++next->requests;
+        } else {
+          refused.push_back(*here);
+          requests.erase(*here);
+          --f.requests;
+          --((line == &PoolState::users) ? f.users_waiting : f.guests_waiting);
+          (pool.*line).erase(here);
+        }
+      }
+    }
+    f.pool = nullptr;
+    forget_if_empty(&pool);
+  }
+
+  void forget_if_empty(const PoolState* pool) {
+    if (!pool->members.empty() || pool->requests > 0) return;
+    std::erase_if(pools, [pool](const auto& entry) { return &entry.second == pool; });
   }
 
   // --- moves
@@ -197,7 +210,7 @@ struct Dispatcher::State {
   }
 
   /// The one way out. The function may be gone afterwards.
-  void close(std::unordered_map<RequestId, Request>::iterator request) {
+  void close(std::pmr::unordered_map<RequestId, Request>::iterator request) {
     FunctionState& f = *request->second.function;
     requests.erase(request);
     --f.requests;
@@ -215,51 +228,74 @@ struct Dispatcher::State {
     return place->second;
   }
 
+  /// Takes a slot of the pool of its function, or of the one in whose line it was.
   Decision serve(Request& request) {
+    if (request.pool == nullptr) {
+      request.pool = request.function->pool;
+      ++request.pool->requests;
+    }
     request.phase = Phase::running;
     ++request.function->in_flight;
-    if (!request.is_guest) ++request.function->own_in_flight;
+    ++request.pool->in_flight;
+    if (!request.is_guest) ++request.pool->own_in_flight;
     return {.kind = Decision::Kind::serve};
   }
 
-  Decision enqueue(RequestId id, Request& request) {
+  Decision enqueue(RequestId id, Request& request, bool as_user) {
+    FunctionState& f = *request.function;
     request.phase = Phase::queued;
-    auto& line = request.is_guest ? request.function->guests : request.function->users;
+    request.waits_as_user = as_user;
+    request.pool = f.pool;
+    ++request.pool->requests;
+    ++(as_user ? f.users_waiting : f.guests_waiting);
+    auto& line = as_user ? f.pool->users : f.pool->guests;
     request.place_in_line = line.insert(line.end(), id);
     return {.kind = Decision::Kind::queue};
   }
 
   Decision refuse(RequestId id, Outcome reason) {
     close(requests.find(id));
-    return {.kind = Decision::Kind::refuse, .reason = reason};
+    return refusal(reason);
   }
 
   /// Takes the request back from its peer; the caller puts it somewhere at once.
-  void leave_peer(Request& request) {
+  static void leave_peer(Request& request) {
     DFAAS_ASSERT(request.phase == Phase::at_peer, "only a request at a peer comes back from one");
-    --request.function->peers[request.peer].outstanding;
-    --health[request.peer].outstanding;
+    --request.peer_state->outstanding;
+    --request.peer_health->outstanding;
   }
 
-  void release_slot(const Request& request) {
-    FunctionState& f = *request.function;
-    --f.in_flight;
-    if (!request.is_guest) --f.own_in_flight;
-    DFAAS_ASSERT(f.in_flight >= 0 && f.own_in_flight >= 0, "a slot is freed once");
+  static void release_slot(Request& request) {
+    PoolState& pool = *request.pool;
+    --request.function->in_flight;
+    --pool.in_flight;
+    --pool.requests;
+    if (!request.is_guest) --pool.own_in_flight;
+    DFAAS_ASSERT(pool.in_flight >= 0 && pool.own_in_flight >= 0, "a slot is freed once");
+  }
+
+  void leave_line(Request& request) {
+    PoolState& pool = *request.pool;
+    (request.waits_as_user ? pool.users : pool.guests).erase(request.place_in_line);
+    --(request.waits_as_user ? request.function->users_waiting : request.function->guests_waiting);
+    --pool.requests;
   }
 
   /// Users first, each class in order of arrival.
-  void fill_slots(FunctionState& f, Instant now) {
-    while (f.deployed && f.in_flight < f.slots) {
-      const bool is_user = !f.users.empty();
+  void fill_slots(PoolState& pool, Instant now) {
+    while (!pool.is_full()) {
+      const bool is_user = !pool.users.empty();
       // While nothing runs, nothing will end and look here again: then one guest starts whatever
       // the reserve, lest it wait for ever.
-      const bool may_guest = !f.guests.empty() && (f.in_flight == 0 || has_slot_for_guest(f, now));
+      const bool may_guest =
+          !pool.guests.empty() && (pool.in_flight == 0 || has_slot_for_guest(pool, now));
       if (!is_user && !may_guest) return;
-      auto& line = is_user ? f.users : f.guests;
+      Line& line = is_user ? pool.users : pool.guests;
       const RequestId id = line.front();
+      Request& request = requests.at(id);
       line.pop_front();
-      serve(requests.at(id));
+      --(is_user ? request.function->users_waiting : request.function->guests_waiting);
+      serve(request);
       started.push_back(id);
     }
   }
@@ -268,78 +304,87 @@ struct Dispatcher::State {
     const auto found = requests.find(id);
     if (found == requests.end()) return;
     Request& request = found->second;
-    FunctionState& f = *request.function;
+    PoolState* pool = request.pool;
     switch (request.phase) {
       case Phase::running:
         release_slot(request);
-        fill_slots(f, now);
         break;
       case Phase::queued:
-        (request.is_guest ? f.guests : f.users).erase(request.place_in_line);
-        fill_slots(f, now);  // A user who leaves the line may make way for a guest.
+        leave_line(request);  // A user who leaves the line may make way for a guest.
         break;
       case Phase::at_peer:
         leave_peer(request);
+        pool = nullptr;
         break;
     }
     close(found);
+    if (pool == nullptr) return;
+    fill_slots(*pool, now);
+    forget_if_empty(pool);
   }
 
   // --- neighbours
 
-  [[nodiscard]] bool is_candidate(const FunctionState& f, const Request& request,
-                                  const FunctionPeer& to, bool needs_room, Instant now) const {
-    if (std::ranges::find(request.tried, to.id) != request.tried.end()) return false;
-    const PeerPlan* peer = find_peer(to.id);
-    if (peer == nullptr || !peer->up) return false;
-    if (const auto found = health.find(to.id); found != health.end()) {
-      if (found->second.is_suspect() && now < found->second.down_until) return false;
-    }
-    const auto state = f.peers.find(to.id);
-    if (state == f.peers.end()) return true;
-    if (state->second.outstanding >= to.window) return false;
-    return !needs_room || now >= state->second.full_until;
+  [[nodiscard]] static bool is_candidate(const Request& request, const PeerLink& link,
+                                         bool needs_room, Instant now) {
+    if (!link.is_up || request.has_tried(link.health)) return false;
+    if (link.health->is_suspect() && now < link.health->down_until) return false;
+    if (link.state->outstanding >= link.to->window) return false;
+    return !needs_room || now >= link.state->full_until;
   }
 
-  /// The neighbour for the next try: two draws by weight, the less busy one for its weight wins.
-  [[nodiscard]] const FunctionPeer* choose_peer(const FunctionState& f, const Request& request,
-                                                bool needs_room, Instant now) {
-    if (f.plan == nullptr) return nullptr;
-    const bool is_stale = now - plan_at > plan.lifetime;
-    std::array<const FunctionPeer*, 64> candidates{};
-    std::array<double, 64> weights{};
+  /// Destinations that may be drawn, with their weights.
+  struct Choices {
+    std::array<const PeerLink*, choices_max> links{};
+    std::array<double, choices_max> weights{};
     std::size_t count = 0;
-    for (const FunctionPeer& to : f.plan->peers) {
-      if (count == candidates.size() || !is_candidate(f, request, to, needs_room, now)) continue;
-      candidates.at(count) = &to;
-      weights.at(count) = is_stale ? to.floor_weight : to.weight;
-      ++count;
+    double sum = 0;
+  };
+
+  [[nodiscard]] Choices choices_for(const FunctionState& f, const Request& request, bool needs_room,
+                                    Instant now) const {
+    Choices choices;
+    const bool is_stale = now - plan_at > plan.lifetime;
+    for (const PeerLink& link : f.links) {
+      if (choices.count == choices_max || !is_candidate(request, link, needs_room, now)) continue;
+      const double weight = is_stale ? link.to->floor_weight : link.to->weight;
+      choices.links[choices.count] = &link;
+      choices.weights[choices.count] = weight;
+      choices.sum += weight;
+      ++choices.count;
     }
-    if (count == 0) return nullptr;
-    const std::span<const double> choices(weights.data(), count);
-    const std::size_t first = weighted(random, choices);
-    const std::size_t second = weighted(random, choices);
-    const auto burden = [&](std::size_t at) {
-      const auto state = f.peers.find(candidates.at(at)->id);
-      const int outstanding = state == f.peers.end() ? 0 : state->second.outstanding;
-      return (outstanding + 1) / weights.at(at);
-    };
-    return candidates.at(burden(second) < burden(first) ? second : first);
+    return choices;
   }
 
-  Decision send(Request& request, const FunctionPeer& to, Instant now) {
+  /// The neighbour for the next try: drawn by weight; of two draws the less busy one for its weight.
+  [[nodiscard]] const PeerLink* choose_peer(const FunctionState& f, const Request& request,
+                                            bool needs_room, Instant now) {
+    if (f.links.empty()) return nullptr;
+    const Choices choices = choices_for(f, request, needs_room, now);
+    if (choices.count == 0) return nullptr;
+    const std::span<const double> weights(choices.weights.data(), choices.count);
+    const std::size_t first = weighted(random, weights);
+    if (f.plan->draws < 2) return choices.links[first];
+    const std::size_t second = weighted(random, weights);
+    const auto burden = [&](std::size_t at) {
+      return (choices.links[at]->state->outstanding + 1) / choices.weights[at];
+    };
+    return choices.links[burden(second) < burden(first) ? second : first];
+  }
+
+  Decision send(Request& request, const PeerLink& link, Instant now) {
     request.phase = Phase::at_peer;
     request.is_accepted = false;
-    request.peer = to.id;
-    request.tried.push_back(to.id);
-    PeerState& peer = request.function->peers[to.id];
-    peer.counters.id = to.id;
-    ++peer.outstanding;
-    PeerHealth& state = health[to.id];
-    ++state.outstanding;
+    request.peer = link.to->id;
+    request.peer_state = link.state;
+    request.peer_health = link.health;
+    request.tried[request.tries++] = link.health;
+    link.state->counters.id = link.to->id;
+    ++link.state->outstanding;
+    ++link.health->outstanding;
     // After its pause a silent neighbour gets one request; the others wait for what that one tells.
-    if (state.is_suspect()) state.down_until = now + settings.peer_down_time;
-    return {.kind = Decision::Kind::try_peer, .peer = to.id};
+    if (link.health->is_suspect()) link.health->down_until = now + settings.peer_down_time;
+    return {.kind = Decision::Kind::try_peer, .peer = link.to->id};
   }
 
   /// First tries are free and fill the budget; what was lost is replayed whatever the budget says,
@@ -353,40 +398,196 @@ struct Dispatcher::State {
     return true;
   }
 
-  /// A place for a request that has none: here, at a neighbour, in the line, or nowhere.
-  Decision place(RequestId id, Request& request, Cause cause, Instant now) {
+  /// A slot here, or the line, or refusal.
+  Decision place_here(RequestId id, Request& request, Cause cause) {
     FunctionState& f = *request.function;
-    if (f.deployed && f.in_flight < f.slots) return serve(request);
-    if (static_cast<int>(request.tried.size()) < settings.attempts_max) {
-      const FunctionPeer* to = choose_peer(f, request, cause == Cause::not_started, now);
-      if (to != nullptr && pay_for_try(cause, now)) return send(request, *to, now);
-    }
+    if (!f.deployed) return refuse(id, f.plan == nullptr ? Outcome::unknown : Outcome::busy);
+    if (!f.pool->is_full()) return serve(request);
     // What was lost has waited already: it is not refused for the length of the line.
-    const bool is_short =
-        cause == Cause::lost || expected_wait(f, f.users.size()) <=
-                                    allowance(f, settings.user_wait_ratio, settings.user_wait_min);
-    if (f.deployed && is_short && has_place_in(f.users)) return enqueue(id, request);
-    const bool is_unknown = !f.deployed && f.plan == nullptr;
-    return refuse(id, is_unknown ? Outcome::unknown : Outcome::busy);
+    const bool may_wait = cause == Cause::lost || is_short_for_user(f);
+    if (may_wait && has_place_in(f.pool->users)) return enqueue(id, request, true);
+    return refuse(id, Outcome::busy);
   }
 
-  [[nodiscard]] bool has_place_in(const std::list<RequestId>& line) const {
+  /// The rule `spill`: here, at a neighbour, in the line, or nowhere.
+  Decision spill(RequestId id, Request& request, Cause cause, Instant now) {
+    FunctionState& f = *request.function;
+    if (f.deployed && !f.pool->is_full()) return serve(request);
+    if (const PeerLink* to = next_try(request, cause, now)) return send(request, *to, now);
+    return place_here(id, request, cause);
+  }
+
+  /// The neighbour to try now, if there is one and the budget has a try for it.
+  const PeerLink* next_try(const Request& request, Cause cause, Instant now) {
+    if (request.tries >= settings.attempts_max) return nullptr;
+    const PeerLink* to = choose_peer(*request.function, request, cause == Cause::not_started, now);
+    return to != nullptr && pay_for_try(cause, now) ? to : nullptr;
+  }
+
+  /// Is it this one's turn to make room here by going to a neighbour first?
+  static bool is_displaced(FunctionState& f) {
+    if (f.plan == nullptr || f.plan->displaced_ratio <= 0) return false;
+    f.displacement += f.plan->displaced_ratio;
+    if (f.displacement < 1) return false;
+    f.displacement -= 1;
+    return true;
+  }
+
+  Decision arrive_by_spill(RequestId id, Request& request, Instant now) {
+    FunctionState& f = *request.function;
+    if (f.deployed && is_displaced(f)) {
+      if (const PeerLink* to = next_try(request, Cause::arrived, now))
+        return send(request, *to, now);
+    }
+    const bool queues_at_once =
+        f.deployed && f.pool->is_full() && has_place_in(f.pool->users) &&
+        expected_wait(f, false) < allowance(f, settings.spill_wait_ratio, settings.spill_wait_min);
+    if (queues_at_once) return enqueue(id, request, true);
+    return spill(id, request, Cause::arrived, now);
+  }
+
+  /// The rule `shares`: neighbours that are away leave their share to the others.
+  Decision arrive_by_shares(RequestId id, Request& request, Instant now) {
+    FunctionState& f = *request.function;
+    const Choices choices = choices_for(f, request, false, now);
+    const double local = f.deployed ? f.plan->local_share : 0;
+    double drawn = uniform(random, 0, 1) * (local + f.plan->refused_share + choices.sum);
+    if (drawn < local || (choices.count == 0 && f.plan->refused_share <= 0)) {
+      return place_here(id, request, Cause::arrived);
+    }
+    drawn -= local;
+    if (drawn < f.plan->refused_share) return refuse(id, Outcome::busy);
+    drawn -= f.plan->refused_share;
+    std::size_t at = 0;
+    while (at + 1 < choices.count && drawn >= choices.weights[at]) drawn -= choices.weights[at++];
+    return send(request, *choices.links[at], now);
+  }
+
+  /// The rule `rate`: the first so many calls per second run here, whatever is free.
+  Decision arrive_by_rate(RequestId id, Request& request, Instant now) {
+    FunctionState& f = *request.function;
+    if (f.deployed && has_local_token(f, now)) {
+      take_local_token(f, now);
+      return place_here(id, request, Cause::arrived);
+    }
+    const PeerLink* to = next_try(request, Cause::arrived, now);
+    return to != nullptr ? send(request, *to, now) : refuse(id, Outcome::busy);
+  }
+
+  static double local_burst(const FunctionState& f) {
+    return std::max(1.0, f.plan->local_rate.per_second * local_burst_seconds);
+  }
+  static bool has_local_token(FunctionState& f, Instant now) {
+    f.local_tokens.refill(f.plan->local_rate.per_second, local_burst(f), now);
+    return f.local_tokens.tokens >= 1;
+  }
+  /// Guests count, too; they are not asked whether there is one.
+  static void take_local_token(FunctionState& f, Instant now) {
+    f.local_tokens.refill(f.plan->local_rate.per_second, local_burst(f), now);
+    f.local_tokens.tokens = std::max(f.local_tokens.tokens - 1, -local_burst(f));
+  }
+
+  Decision arrive(RequestId id, Request& request, Instant now) {
+    switch (rule_of(*request.function)) {
+      case RoutingRule::spill:
+        return arrive_by_spill(id, request, now);
+      case RoutingRule::shares:
+        return arrive_by_shares(id, request, now);
+      case RoutingRule::rate:
+        return arrive_by_rate(id, request, now);
+    }
+    return refuse(id, Outcome::busy);
+  }
+
+  /// The neighbour did not start it, or was lost with it. Only `spill` asks another one; under the other
+  /// rules who was drawn decides, and a neighbour that is away leaves the request to us.
+  Decision place_again(RequestId id, Request& request, Cause cause, Outcome outcome, Instant now) {
+    if (rule_of(*request.function) == RoutingRule::spill) return spill(id, request, cause, now);
+    const bool was_decided = outcome == Outcome::busy || outcome == Outcome::limit;
+    return was_decided ? refuse(id, outcome) : place_here(id, request, cause);
+  }
+
+  [[nodiscard]] bool has_place_in(const Line& line) const {
     return static_cast<int>(line.size()) < settings.queue_length_max;
   }
 
-  /// Once per try, however often the caller tells.
-  void count_acceptance(Request& request) {
-    if (std::exchange(request.is_accepted, true)) return;
-    PeerState& peer = request.function->peers[request.peer];
-    ++peer.counters.accepted;
-    peer.full_until = {};
-    health[request.peer].failures = 0;
+  // --- guests
+
+  /// The cap of a neighbour, filled up to now.
+  static TokenBucket& guest_cap(FunctionState& f, const GuestLimit& limit, Instant now) {
+    const double rate = limit.rate.per_second;
+    const double burst = std::max(1.0, rate * guest_burst_seconds);
+    TokenBucket& cap =
+        f.guest_caps.try_emplace(limit.id, TokenBucket{.tokens = burst, .filled = now})
+            .first->second;
+    cap.refill(rate, burst, now);
+    return cap;
   }
 
-  void count_failure(const NodeId& peer, Instant now) {
-    PeerHealth& state = health[peer];
-    ++state.failures;
-    if (state.is_suspect()) state.down_until = now + settings.peer_down_time;
+  /// Behind our own users, whose load is kept free.
+  Decision admit_home_first(RequestId id, FunctionState& f, const GuestLimit& limit, Instant now) {
+    PoolState& pool = *f.pool;
+    // Guests who wait come first, should the home reserve have faded since somebody last looked.
+    fill_slots(pool, now);
+    // The cap counts every admitted call, but holds only while the pool is under pressure.
+    TokenBucket& cap = guest_cap(f, limit, now);
+    if (has_slot_for_guest(pool, now) && pool.guests.empty()) {
+      cap.take();
+      return serve(open(id, f, true));
+    }
+    const bool may_wait =
+        has_place_in(pool.guests) &&
+        expected_wait(f, true) <= allowance(f, settings.guest_wait_ratio, settings.guest_wait_min);
+    // A line in front of reserved slots would wait for our own users to stop coming: refuse instead.
+    if (!may_wait || !pool.is_full()) return refusal(Outcome::busy);
+    if (!cap.take()) return refusal(Outcome::limit);
+    return enqueue(id, open(id, f, true), false);
+  }
+
+  Decision admit_as_user(RequestId id, FunctionState& f, Instant now) {
+    if (rule_of(f) == RoutingRule::rate) take_local_token(f, now);
+    if (!f.pool->is_full()) return serve(open(id, f, true));
+    if (!is_short_for_user(f) || !has_place_in(f.pool->users)) return refusal(Outcome::busy);
+    return enqueue(id, open(id, f, true), true);
+  }
+
+  Decision admit_guest(RequestId id, FunctionState& f, const GuestLimit& limit, Instant now) {
+    switch (f.plan->guest_rule) {
+      case GuestRule::home_first:
+        return admit_home_first(id, f, limit, now);
+      case GuestRule::capped:
+        if (!guest_cap(f, limit, now).take()) return refusal(Outcome::limit);
+        return admit_as_user(id, f, now);
+      case GuestRule::as_users:
+        return admit_as_user(id, f, now);
+    }
+    return refusal(Outcome::limit);
+  }
+
+  /// Once per try, however often the caller tells.
+  static void count_acceptance(Request& request) {
+    if (std::exchange(request.is_accepted, true)) return;
+    ++request.peer_state->counters.accepted;
+    request.peer_state->full_until = {};
+    request.peer_health->failures = 0;
+  }
+
+  void count_failure(PeerHealth& peer, Instant now) const {
+    ++peer.failures;
+    if (peer.is_suspect()) peer.down_until = now + settings.peer_down_time;
+  }
+
+  // --- plans
+
+  void link_peers(FunctionState& f) {
+    f.links.clear();
+    if (f.plan == nullptr) return;
+    for (const FunctionPeer& to : f.plan->peers) {
+      const PeerPlan* peer = find_peer(to.id);
+      if (peer == nullptr) continue;
+      f.links.push_back(
+          {.to = &to, .is_up = peer->up, .state = &f.peers[to.id], .health = &health[to.id]});
+    }
   }
 };
 
@@ -405,28 +606,25 @@ void Dispatcher::deploy(const FunctionName& function, int slots, std::string dig
   if (f.digest != digest) f.served = 0;  // Other code takes another time.
   f.digest = std::move(digest);
   f.traits = traits;
-  state_->fill_slots(f, now);
+  state_->join_pool(f);
+  state_->fill_slots(*f.pool, now);
 }
 
-void Dispatcher::remove(const FunctionName& function, Instant /*now*/) {
+void Dispatcher::remove(const FunctionName& function, Instant now) {
   State& s = *state_;
   const auto found = s.functions.find(function);
-  if (found == s.functions.end()) return;
+  if (found == s.functions.end() || !found->second.deployed) return;
   FunctionState& f = found->second;
+  const std::string key = State::pool_key(function, f.traits);
   f.deployed = false;
   f.slots = 0;
+  s.leave_pool(f, nullptr);
   f.digest.clear();
   f.traits = {};
   f.served = 0;
-  for (auto* line : {&f.users, &f.guests}) {
-    for (const RequestId id : *line) {
-      s.requests.erase(id);
-      --f.requests;
-      s.refused.push_back(id);
-    }
-    line->clear();
-  }
   s.forget_if_unused(f);
+  // Those behind the ones that left may start.
+  if (const auto pool = s.pools.find(key); pool != s.pools.end()) s.fill_slots(pool->second, now);
 }
 
 void Dispatcher::install(const RoutingPlan& plan, Instant now) {
@@ -444,16 +642,18 @@ void Dispatcher::install(const RoutingPlan& plan, Instant now) {
     const FunctionState& f = entry.second;
     return !f.deployed && f.plan == nullptr && f.requests == 0;
   });
-  if (same_peers) return;
-  const auto is_gone = [&s](const auto& entry) { return s.find_peer(entry.first) == nullptr; };
-  const auto is_idle_and_gone = [&is_gone](const auto& entry) {
-    return entry.second.outstanding == 0 && is_gone(entry);
-  };
-  std::erase_if(s.health, is_idle_and_gone);
-  for (auto& [name, function] : s.functions) {
-    std::erase_if(function.peers, is_idle_and_gone);
-    std::erase_if(function.guest_caps, is_gone);
+  if (!same_peers) {
+    const auto is_gone = [&s](const auto& entry) { return s.find_peer(entry.first) == nullptr; };
+    const auto is_idle_and_gone = [&is_gone](const auto& entry) {
+      return entry.second.outstanding == 0 && is_gone(entry);
+    };
+    for (auto& [name, function] : s.functions) {
+      std::erase_if(function.peers, is_idle_and_gone);
+      std::erase_if(function.guest_caps, is_gone);
+    }
+    std::erase_if(s.health, is_idle_and_gone);
   }
+  for (auto& [name, function] : s.functions) s.link_peers(function);
 }
 
 void Dispatcher::drain() { state_->draining = true; }
@@ -461,65 +661,37 @@ void Dispatcher::drain() { state_->draining = true; }
 Decision Dispatcher::arrive_user(RequestId id, const FunctionName& function, Instant now) {
   State& s = *state_;
   const auto found = s.functions.find(function);
-  if (found == s.functions.end())
-    return {.kind = Decision::Kind::refuse, .reason = Outcome::unknown};
+  if (found == s.functions.end()) return refusal(Outcome::unknown);
   FunctionState& f = found->second;
   ++f.user_arrivals;
   f.own_rate.count(now);
-  Request& request = s.open(id, f, false);
-  const bool queues_at_once =
-      f.deployed && f.in_flight >= f.slots && s.has_place_in(f.users) &&
-      s.expected_wait(f, f.users.size()) <
-          s.allowance(f, s.settings.spill_wait_ratio, s.settings.spill_wait_min);
-  if (queues_at_once) return s.enqueue(id, request);
-  return s.place(id, request, Cause::arrived, now);
+  return s.arrive(id, s.open(id, f, false), now);
 }
 
 Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function,
                                   std::string_view digest, const NodeId& from,
                                   std::optional<Micros> time_left, Instant now) {
   State& s = *state_;
-  const auto no = [](Outcome reason) {
-    return Decision{.kind = Decision::Kind::refuse, .reason = reason};
-  };
-  if (s.draining) return no(Outcome::draining);
+  if (s.draining) return refusal(Outcome::draining);
   const auto found = s.functions.find(function);
-  if (found == s.functions.end() || !found->second.deployed) return no(Outcome::unknown);
+  if (found == s.functions.end() || !found->second.deployed) return refusal(Outcome::unknown);
   FunctionState& f = found->second;
-  if (!f.traits.match_by_name && !digest.empty() && digest != f.digest) return no(Outcome::unknown);
-  if (s.find_peer(from) == nullptr || f.plan == nullptr) return no(Outcome::limit);
-  const auto limit = std::ranges::lower_bound(f.plan->guests, from, {}, &GuestLimit::id);
-  if (limit == f.plan->guests.end() || limit->id != from) return no(Outcome::limit);
-  if (time_left && to_seconds(*time_left) < s.service_seconds(f)) return no(Outcome::late);
-  ++f.guest_arrivals;
-
-  // Guests who wait come first, should the home reserve have faded since somebody last looked.
-  s.fill_slots(f, now);
-  // The cap counts every admitted call, but holds only while the pool is under pressure.
-  const double rate = limit->rate.per_second;
-  const double burst = std::max(1.0, rate * guest_burst_seconds);
-  TokenBucket& cap =
-      f.guest_caps.try_emplace(from, TokenBucket{.tokens = burst, .filled = now}).first->second;
-  cap.refill(rate, burst, now);
-  if (s.has_slot_for_guest(f, now) && f.guests.empty()) {
-    cap.take();
-    return s.serve(s.open(id, f, true));
+  if (!f.traits.match_by_name && !digest.empty() && digest != f.digest) {
+    return refusal(Outcome::unknown);
   }
-  const std::size_t ahead = f.users.size() + f.guests.size();
-  const bool may_wait = s.has_place_in(f.guests) &&
-                        s.expected_wait(f, ahead) <=
-                            s.allowance(f, s.settings.guest_wait_ratio, s.settings.guest_wait_min);
-  // A line in front of reserved slots would wait for our own users to stop coming: refuse instead.
-  if (!may_wait || f.in_flight < f.slots) return no(Outcome::busy);
-  if (!cap.take()) return no(Outcome::limit);
-  return s.enqueue(id, s.open(id, f, true));
+  if (f.plan == nullptr || s.find_peer(from) == nullptr) return refusal(Outcome::limit);
+  const auto limit = std::ranges::lower_bound(f.plan->guests, from, {}, &GuestLimit::id);
+  if (limit == f.plan->guests.end() || limit->id != from) return refusal(Outcome::limit);
+  if (time_left && to_seconds(*time_left) < s.service_seconds(f)) return refusal(Outcome::late);
+  ++f.guest_arrivals;
+  return s.admit_guest(id, f, *limit, now);
 }
 
 void Dispatcher::accepted(RequestId id, Instant /*now*/) {
   State& s = *state_;
   const auto found = s.requests.find(id);
   if (found == s.requests.end() || found->second.phase != Phase::at_peer) return;
-  s.count_acceptance(found->second);
+  State::count_acceptance(found->second);
 }
 
 Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<int> room,
@@ -528,34 +700,31 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<in
   const auto found = s.requests.find(id);
   if (found == s.requests.end()) return {};
   Request& request = found->second;
-  FunctionState& f = *request.function;
-  s.leave_peer(request);
-  PeerState& state = f.peers[request.peer];
+  State::leave_peer(request);
+  PeerState& state = *request.peer_state;
   if (outcome == Outcome::unreachable) {
     ++state.counters.unreachable;
-    s.count_failure(request.peer, now);
+    s.count_failure(*request.peer_health, now);
   } else {
     ++state.counters.refused;
-    s.health[request.peer].failures = 0;
+    request.peer_health->failures = 0;
     const bool is_full = outcome == Outcome::busy && room.value_or(0) == 0;
     if (is_full) state.full_until = now + from_seconds(full_memory_seconds);
   }
-  return s.place(id, request, Cause::not_started, now);
+  return s.place_again(id, request, Cause::not_started, outcome, now);
 }
 
 Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
   State& s = *state_;
   const auto found = s.requests.find(id);
-  if (found == s.requests.end()) {
-    return {.kind = Decision::Kind::refuse, .reason = Outcome::unreachable};
-  }
+  if (found == s.requests.end()) return refusal(Outcome::unreachable);
   Request& request = found->second;
-  FunctionState& f = *request.function;
-  s.leave_peer(request);
-  ++f.peers[request.peer].counters.unreachable;
-  s.count_failure(request.peer, now);
-  if (!f.traits.retry_safe || !replayable) return s.refuse(id, Outcome::unreachable);
-  return s.place(id, request, Cause::lost, now);
+  State::leave_peer(request);
+  ++request.peer_state->counters.unreachable;
+  s.count_failure(*request.peer_health, now);
+  if (!request.function->traits.retry_safe || !replayable)
+    return s.refuse(id, Outcome::unreachable);
+  return s.place_again(id, request, Cause::lost, Outcome::unreachable, now);
 }
 
 void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Instant now) {
@@ -565,8 +734,8 @@ void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Inst
   Request& request = found->second;
   FunctionState& f = *request.function;
   if (request.phase == Phase::at_peer) {
-    s.count_acceptance(request);
-    ++f.peers[request.peer].counters.served;
+    State::count_acceptance(request);
+    ++request.peer_state->counters.served;
   } else if (service_time) {
     ++f.served;
     const double weight = f.served <= service_time_warm_up ? 1.0 / static_cast<double>(f.served)
@@ -606,9 +775,9 @@ std::vector<RequestId> Dispatcher::requests_at_lost_peers() const {
 int Dispatcher::room(const FunctionName& function, Instant now) const {
   const auto found = state_->functions.find(function);
   if (found == state_->functions.end() || !found->second.deployed) return 0;
-  const FunctionState& f = found->second;
-  if (state_->draining || !f.users.empty() || !f.guests.empty()) return 0;
-  return std::max(0, f.slots - f.in_flight - state_->home_reserve(f, now));
+  const PoolState& pool = *found->second.pool;
+  if (state_->draining || pool.waiting() > 0) return 0;
+  return std::max(0, pool.slots - pool.in_flight - state_->home_reserve(pool, now));
 }
 
 const RoutingPlan& Dispatcher::plan() const { return state_->plan; }
@@ -659,9 +828,9 @@ GatewayObservation Dispatcher::observe(Instant /*now*/) const {
         .digest = f.digest,
         .deployed = f.deployed,
         .traits = f.traits,
-        .slots = f.slots,
+        .slots = f.deployed ? f.pool->slots : 0,
         .in_flight = f.in_flight,
-        .queued = static_cast<int>(f.users.size() + f.guests.size()),
+        .queued = static_cast<int>(f.users_waiting + f.guests_waiting),
         .service_time = f.served > 0 ? from_seconds(f.service_seconds) : Micros{0},
         .user_arrivals = f.user_arrivals,
         .guest_arrivals = f.guest_arrivals};

@@ -190,7 +190,7 @@ void GatewayCore::erase(const FunctionName& function) {
   pump();
 }
 
-const std::string& GatewayCore::name_of(const NodeId& peer) const {
+std::string GatewayCore::name_of(const NodeId& peer) const {
   const PeerPlan* plan = dispatcher.peer(peer);
   return plan == nullptr || plan->name.empty() ? peer.text() : plan->name.text();
 }

@@ -130,7 +130,7 @@ struct GatewayCore {
   /// Deploys into the running gateway; the caller has stored it.
   void put(DeployedFunction function);
   void erase(const FunctionName& function);
-  [[nodiscard]] const std::string& name_of(const NodeId& peer) const;
+  [[nodiscard]] std::string name_of(const NodeId& peer) const;
 };
 
 Instant now();

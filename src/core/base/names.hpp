@@ -28,6 +28,8 @@ class NodeId {
   static Result<NodeId> parse(std::string_view text);
   /// `digest` is the SHA-256 of the DER public key (SubjectPublicKeyInfo), 32 bytes.
   static NodeId from_key_digest(std::span<const std::uint8_t> digest);
+  /// The letters; only of one that is not empty.
+  [[nodiscard]] std::string_view view() const { return {letters_.data(), length}; }
   [[nodiscard]] std::string text() const {
     return empty() ? std::string() : std::string(letters_.data(), length);
   }

@@ -15,7 +15,6 @@ constexpr Micros service_time_default{100'000};
 constexpr Micros sample_time{1'000'000};  ///< Of the latest rate, as HAProxy's http_req_rate(1s).
 constexpr Micros period_min{100'000};     ///< For what is divided by it.
 constexpr Micros plan_pause{100'000};     ///< Between plans that changes ask for.
-constexpr Micros grants_cost{25};         ///< Of one neighbour and function, generously.
 constexpr int takeover_heartbeats = 4;
 constexpr Millis lifetime_max{60'000};      ///< Nobody's word counts for longer.
 constexpr Micros draining_max{30'000'000};  ///< A node that stops has finished its calls by then.
@@ -26,6 +25,9 @@ struct Leased {
   Rate left;
   Instant until{};
 };
+
+/// What is leased per function, sorted by function.
+using Leases = std::vector<std::pair<FunctionName, Leased>>;
 
 /// The newest number of each kind of message: they travel on several connections, so that a request
 /// may overtake an answer, and neither makes the other old.
@@ -49,11 +51,10 @@ struct Neighbour {
   std::string boot_before;  ///< Its messages may still be under way.
   Sequences newest_of;
   std::vector<FunctionOffer> functions;
-  std::map<FunctionName, Leased> asked;           ///< By it, of us.
-  std::map<FunctionName, Leased> granted;         ///< By it, to us.
+  Leases asked;                                   ///< By it, of us.
+  Leases granted;                                 ///< By it, to us.
   std::map<FunctionName, PeerCounters> counters;  ///< At the last plan.
-  std::map<FunctionName, PeerCounters> newest;
-  std::vector<FunctionAsk> asks;  ///< What we ask of it now.
+  std::vector<FunctionAsk> asks;                  ///< What we ask of it now.
 };
 
 struct OwnFunction {
@@ -80,10 +81,16 @@ Micros smooth_rtt(Micros before, Micros sample) {
   return before + (sample - before) / 16;
 }
 
-Rate alive(const std::map<FunctionName, Leased>& leases, const FunctionName& name, Instant now,
-           Rate Leased::* what) {
-  const auto found = leases.find(name);
-  return found == leases.end() || now > found->second.until ? Rate{} : found->second.*what;
+Rate alive(const Leases& leases, const FunctionName& name, Instant now, Rate Leased::* what) {
+  const auto found = std::ranges::lower_bound(leases, name, {}, &Leases::value_type::first);
+  if (found == leases.end() || found->first != name || now > found->second.until) return {};
+  return found->second.*what;
+}
+
+/// What the gateway counted of a neighbour, for one function.
+PeerCounters counted(const FunctionObservation& seen, const NodeId& id) {
+  const auto found = std::ranges::lower_bound(seen.peers, id, {}, &PeerCounters::id);
+  return found != seen.peers.end() && found->id == id ? *found : PeerCounters{};
 }
 
 }  // namespace
@@ -104,7 +111,8 @@ struct Controller::State {
   std::uint64_t dropped = 0;
   bool draining = false;
   bool is_observed = false;
-  bool is_plan_due = false;
+  bool is_plan_due = false;        ///< The neighbourhood changed.
+  bool is_offer_plan_due = false;  ///< Somebody has room now who had none: not quite so urgent.
   Instant hold_until{};  ///< The gateway keeps the plan of the agent before us until then.
   Instant planned_at{};  ///< At the last period's end.
   Instant newest_plan_at{};
@@ -144,6 +152,11 @@ struct Controller::State {
     return all;
   }
 
+  [[nodiscard]] bool is_deployed(const FunctionName& name) const {
+    const auto own = functions.find(name);
+    return own != functions.end() && own->second.seen.deployed;
+  }
+
   /// Of a function that we lack, neighbours may run different code: that of most of them counts, the
   /// first in order where two have as many.
   [[nodiscard]] std::map<FunctionName, std::string> prevailing_digests() const {
@@ -151,7 +164,8 @@ struct Controller::State {
     for (const auto& [id, neighbour] : neighbours) {
       if (!neighbour.up) continue;
       for (const FunctionOffer& offer : neighbour.functions) {
-        if (admits(offer.share, neighbour)) ++votes[offer.function][offer.digest];
+        if (is_deployed(offer.function) || !admits(offer.share, neighbour)) continue;
+        ++votes[offer.function][offer.digest];
       }
     }
     std::map<FunctionName, std::string> result;
@@ -217,7 +231,7 @@ struct Controller::State {
         if (offer->service_time.count() > 0) function.service_time = offer->service_time;
         function.granted = alive(neighbour.granted, mine.function, now, &Leased::value);
         function.left = alive(neighbour.granted, mine.function, now, &Leased::left);
-        count_forwards(neighbour, function);
+        count_forwards(id, neighbour, function);
       }
       function.asked = alive(neighbour.asked, mine.function, now, &Leased::value);
       view.functions.push_back(std::move(function));
@@ -225,14 +239,27 @@ struct Controller::State {
     return view;
   }
 
-  static void count_forwards(const Neighbour& neighbour, NeighbourFunction& function) {
-    const auto newest = neighbour.newest.find(function.function);
-    if (newest == neighbour.newest.end()) return;
+  void count_forwards(const NodeId& id, const Neighbour& neighbour,
+                      NeighbourFunction& function) const {
+    const auto own = functions.find(function.function);
+    if (own == functions.end()) return;
+    const PeerCounters newest = counted(own->second.seen, id);
     const auto before = neighbour.counters.find(function.function);
     const PeerCounters base = before == neighbour.counters.end() ? PeerCounters{} : before->second;
-    function.accepted = grown(newest->second.accepted, base.accepted);
-    function.refused = grown(newest->second.refused, base.refused) +
-                       grown(newest->second.unreachable, base.unreachable);
+    function.accepted = grown(newest.accepted, base.accepted);
+    function.refused =
+        grown(newest.refused, base.refused) + grown(newest.unreachable, base.unreachable);
+  }
+
+  /// From here on counts what comes.
+  void mark_counters() {
+    for (auto& [id, neighbour] : neighbours) mark_counters(id, neighbour);
+  }
+  void mark_counters(const NodeId& id, Neighbour& neighbour) const {
+    for (const auto& [name, function] : functions) {
+      const PeerCounters now_is = counted(function.seen, id);
+      if (!now_is.id.empty()) neighbour.counters[name] = now_is;
+    }
   }
 
   // --- planning
@@ -271,7 +298,7 @@ struct Controller::State {
       memory = std::move(result.memory);
       planned_at = now;
       is_planned = true;
-      for (auto& [id, neighbour] : neighbours) neighbour.counters = neighbour.newest;
+      mark_counters();
     }
     for (auto& [id, neighbour] : neighbours) neighbour.asks = std::move(result.asks[id]);
     keep_grants(now, std::move(result.grants));
@@ -292,6 +319,7 @@ struct Controller::State {
     }
     newest_plan_at = now;
     is_plan_due = false;
+    is_offer_plan_due = false;
     return {.plan = plan};
   }
 
@@ -301,13 +329,25 @@ struct Controller::State {
     are_asks_new = false;
   }
 
-  /// What `neighbour` may have: computed anew when somebody asked for something else, but not so often
-  /// that the division among many neighbours and functions becomes our main work.
+  /// Does it ask for something of which it was granted nothing?
+  [[nodiscard]] bool is_left_out(const NodeId& id, const Neighbour& neighbour) const {
+    const auto given = grants.find(id);
+    return std::ranges::any_of(neighbour.asked, [&](const auto& ask) {
+      if (given == grants.end()) return true;
+      const auto grant =
+          std::ranges::lower_bound(given->second, ask.first, {}, &FunctionGrant::function);
+      return grant == given->second.end() || grant->function != ask.first ||
+             grant->granted <= Rate{};
+    });
+  }
+
+  /// What `neighbour` may have: computed anew when somebody asked for something else, but for who has
+  /// something not more often than news travels.
   [[nodiscard]] std::vector<FunctionGrant> grants_for(const NodeId& id, const Neighbour& neighbour,
                                                       Instant now) {
-    const auto pairs = static_cast<Micros::rep>(functions.size() * neighbours.size());
-    const Micros pause = std::min(Micros(settings.heartbeat), pairs * grants_cost);
-    if (are_asks_new && now - granted_at >= pause) {
+    const Micros since = std::chrono::duration_cast<Micros>(now - granted_at);
+    if (are_asks_new &&
+        (since >= settings.heartbeat || (since >= plan_pause && is_left_out(id, neighbour)))) {
       Random unused{0};
       keep_grants(now, strategy.plan(view(now, Micros(settings.period)), memory, unused).grants);
     }
@@ -401,7 +441,9 @@ struct Controller::State {
   }
 
   std::vector<ControllerAction> with_due_plan(Instant now, std::vector<ControllerAction> actions) {
-    if (is_plan_due && may_plan(now) && now - newest_plan_at >= plan_pause) {
+    const bool is_due = (is_plan_due && now - newest_plan_at >= plan_pause) ||
+                        (is_offer_plan_due && now - newest_plan_at >= settings.heartbeat);
+    if (is_due && may_plan(now)) {
       actions.emplace_back(make_plan(now, false));
     }
     return actions;
@@ -418,11 +460,8 @@ struct Controller::State {
     for (auto& [id, neighbour] : neighbours) {
       // The counters of a gateway that started anew began at zero.
       if (is_new_gateway) neighbour.counters.clear();
-      neighbour.newest.clear();
     }
-    std::set<FunctionName> present;
     for (const FunctionObservation& seen : observation.functions) {
-      present.insert(seen.function);
       const auto [place, is_new] = functions.try_emplace(seen.function);
       OwnFunction& own = place->second;
       if (own.seen.deployed != seen.deployed || own.seen.digest != seen.digest ||
@@ -446,14 +485,15 @@ struct Controller::State {
         own.sampled_at = now;
       }
       own.seen = seen;
-      for (const PeerCounters& counters : seen.peers) {
-        const auto neighbour = neighbours.find(counters.id);
-        if (neighbour == neighbours.end()) continue;
-        neighbour->second.newest[seen.function] = counters;
-        if (is_first) neighbour->second.counters[seen.function] = counters;
-      }
     }
-    std::erase_if(functions, [&](const auto& entry) { return !present.contains(entry.first); });
+    if (is_first) mark_counters();
+    // Both are sorted, and all that was observed is among ours by now.
+    if (functions.size() > observation.functions.size()) {
+      std::erase_if(functions, [&](const auto& entry) {
+        return !std::ranges::binary_search(observation.functions, entry.first, {},
+                                           &FunctionObservation::function);
+      });
+    }
     // A gateway that started anew has no plan, whatever we believe it has.
     if (is_new_gateway) is_plan_due = true;
     return with_due_plan(now, {});
@@ -499,9 +539,10 @@ struct Controller::State {
   }
 
   void take_asks(Neighbour& neighbour, const ExchangeMessage& request, Instant now) {
-    std::map<FunctionName, Leased> asked;
+    Leases asked;
     for (const FunctionAsk& ask : request.asks) {
-      asked[ask.function] = {.value = ask.rate, .left = {}, .until = end_of(request, now)};
+      asked.emplace_back(ask.function,
+                         Leased{.value = ask.rate, .left = {}, .until = end_of(request, now)});
     }
     const auto same = [](const auto& a, const auto& b) {
       return a.first == b.first && a.second.value == b.second.value;
@@ -520,11 +561,12 @@ struct Controller::State {
     if (!learn(neighbour, event.message, &Sequences::answer)) {
       ++dropped;  // Overtaken by a newer answer: late, but its sender is alive.
     } else {
-      if (is_first_offer(neighbour, event.message, now)) is_plan_due = true;
+      if (is_first_offer(neighbour, event.message, now)) is_offer_plan_due = true;
       neighbour.granted.clear();
       for (const FunctionGrant& grant : event.message.grants) {
-        neighbour.granted[grant.function] = {
-            .value = grant.granted, .left = grant.left, .until = end_of(event.message, now)};
+        neighbour.granted.emplace_back(grant.function, Leased{.value = grant.granted,
+                                                              .left = grant.left,
+                                                              .until = end_of(event.message, now)});
       }
     }
     neighbour.rtt = smooth_rtt(neighbour.rtt, event.round_trip);
@@ -551,12 +593,7 @@ struct Controller::State {
     Neighbour& neighbour = place->second;
     if (is_new) {
       // What the gateway counted of it before is not news of it.
-      for (const auto& [name, function] : functions) {
-        for (const PeerCounters& counters : function.seen.peers) {
-          if (counters.id == event.id) neighbour.newest[name] = counters;
-        }
-      }
-      neighbour.counters = neighbour.newest;
+      mark_counters(event.id, neighbour);
     }
     // The gateway admits and reaches only whom the plan has, by the slot that it says.
     if (is_new || neighbour.slot != event.slot || neighbour.organisation != event.organisation) {

@@ -91,7 +91,8 @@ void World::act(NodeIndex at, std::vector<ControllerAction> actions, const Messa
       const auto what = delay ? Happening::answer_exchanged : Happening::exchange_failed;
       // Failure is noticed by who asked; `to` is whom it asked.
       if (!delay) std::swap(answer.from, answer.to);
-      after(delay.value_or(exchange_timeout), {.what = what, .subject = messages_.add(answer)});
+      after(delay.value_or(exchange_timeout),
+            {.what = what, .subject = messages_.add(std::move(answer))});
     }
   }
 }
@@ -143,7 +144,8 @@ void World::receive_exchange(Ticket ticket) {
     return;
   }
   auto actions = node.controller->step(
-      now(), ExchangeArrived{.from = node_id_of(message.from), .message = message.content});
+      now(),
+      ExchangeArrived{.from = node_id_of(message.from), .message = std::move(message.content)});
   act(message.to, std::move(actions), &message);
 }
 

@@ -51,8 +51,10 @@ struct Neighbour {
   std::string boot_before;  ///< Its messages may still be under way.
   Sequences newest_of;
   std::vector<FunctionOffer> functions;
-  Leases asked;                                   ///< By it, of us.
-  Leases granted;                                 ///< By it, to us.
+  Leases asked;                           ///< By it, of us.
+  std::size_t asked_when_granted = 0;     ///< Functions of `asked` that our grants know.
+  std::vector<FunctionName> has_offered;  ///< For which it had room since it started; sorted.
+  Leases granted;                         ///< By it, to us.
   std::map<FunctionName, PeerCounters> counters;  ///< At the last plan.
   std::vector<FunctionAsk> asks;                  ///< What we ask of it now.
 };
@@ -111,8 +113,7 @@ struct Controller::State {
   std::uint64_t dropped = 0;
   bool draining = false;
   bool is_observed = false;
-  bool is_plan_due = false;        ///< The neighbourhood changed.
-  bool is_offer_plan_due = false;  ///< Somebody has room now who had none: not quite so urgent.
+  bool is_plan_due = false;
   Instant hold_until{};  ///< The gateway keeps the plan of the agent before us until then.
   Instant planned_at{};  ///< At the last period's end.
   Instant newest_plan_at{};
@@ -160,7 +161,7 @@ struct Controller::State {
   /// Of a function that we lack, neighbours may run different code: that of most of them counts, the
   /// first in order where two have as many.
   [[nodiscard]] std::map<FunctionName, std::string> prevailing_digests() const {
-    std::map<FunctionName, std::map<std::string, int>> votes;
+    std::map<FunctionName, std::map<std::string_view, int>> votes;
     for (const auto& [id, neighbour] : neighbours) {
       if (!neighbour.up) continue;
       for (const FunctionOffer& offer : neighbour.functions) {
@@ -172,7 +173,7 @@ struct Controller::State {
     for (const auto& [name, counts] : votes) {
       const auto most =
           std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; });
-      result.emplace(name, most->first);
+      result.emplace(name, std::string(most->first));
     }
     return result;
   }
@@ -319,7 +320,6 @@ struct Controller::State {
     }
     newest_plan_at = now;
     is_plan_due = false;
-    is_offer_plan_due = false;
     return {.plan = plan};
   }
 
@@ -327,27 +327,20 @@ struct Controller::State {
     grants = std::move(newest);
     granted_at = now;
     are_asks_new = false;
+    for (auto& [id, neighbour] : neighbours) neighbour.asked_when_granted = neighbour.asked.size();
   }
 
-  /// Does it ask for something of which it was granted nothing?
-  [[nodiscard]] bool is_left_out(const NodeId& id, const Neighbour& neighbour) const {
-    const auto given = grants.find(id);
-    return std::ranges::any_of(neighbour.asked, [&](const auto& ask) {
-      if (given == grants.end()) return true;
-      const auto grant =
-          std::ranges::lower_bound(given->second, ask.first, {}, &FunctionGrant::function);
-      return grant == given->second.end() || grant->function != ask.first ||
-             grant->granted <= Rate{};
-    });
+  static bool asks_for_more(const Neighbour& neighbour) {
+    return neighbour.asked.size() > neighbour.asked_when_granted;
   }
 
-  /// What `neighbour` may have: computed anew when somebody asked for something else, but for who has
-  /// something not more often than news travels.
+  /// What `neighbour` may have: computed anew within a period when somebody asks who did not ask when
+  /// it was computed last. Asks that changed wait for half a period: they change all the time.
   [[nodiscard]] std::vector<FunctionGrant> grants_for(const NodeId& id, const Neighbour& neighbour,
                                                       Instant now) {
     const Micros since = std::chrono::duration_cast<Micros>(now - granted_at);
     if (are_asks_new &&
-        (since >= settings.heartbeat || (since >= plan_pause && is_left_out(id, neighbour)))) {
+        (since >= settings.period / 2 || (since >= plan_pause && asks_for_more(neighbour)))) {
       Random unused{0};
       keep_grants(now, strategy.plan(view(now, Micros(settings.period)), memory, unused).grants);
     }
@@ -392,6 +385,7 @@ struct Controller::State {
     if (message.boot != neighbour.boot) {
       neighbour.granted.clear();
       neighbour.asked.clear();
+      neighbour.has_offered.clear();
       neighbour.newest_of = {};
       neighbour.boot_before = std::exchange(neighbour.boot, message.boot);
     } else if (message.sequence <= neighbour.newest_of.*kind) {
@@ -418,17 +412,18 @@ struct Controller::State {
     return now + std::min(message.lifetime, lifetime_max);
   }
 
-  /// Does it offer room for a function for which it had offered none? Windows made without are small,
-  /// so that the next plan should not wait for the end of the period.
-  [[nodiscard]] static bool is_first_offer(const Neighbour& neighbour,
-                                           const ExchangeMessage& message, Instant now) {
-    return std::ranges::any_of(message.grants, [&](const FunctionGrant& grant) {
-      const auto offered = [&](Rate Leased::* what) {
-        return alive(neighbour.granted, grant.function, now, what) > Rate{};
-      };
-      return grant.granted + grant.left > Rate{} && !offered(&Leased::value) &&
-             !offered(&Leased::left);
-    });
+  /// Does it offer room for a function for the first time? Windows made without are small, so that the
+  /// next plan should not wait for the end of the period.
+  [[nodiscard]] static bool is_first_offer(Neighbour& neighbour, const ExchangeMessage& message) {
+    bool is_first = false;
+    for (const FunctionGrant& grant : message.grants) {
+      if (grant.granted + grant.left <= Rate{}) continue;
+      const auto place = std::ranges::lower_bound(neighbour.has_offered, grant.function);
+      if (place != neighbour.has_offered.end() && *place == grant.function) continue;
+      neighbour.has_offered.insert(place, grant.function);
+      is_first = true;
+    }
+    return is_first;
   }
 
   /// A neighbour that gave no sign for too long is down. One that said that it stops closes its doors
@@ -441,9 +436,7 @@ struct Controller::State {
   }
 
   std::vector<ControllerAction> with_due_plan(Instant now, std::vector<ControllerAction> actions) {
-    const bool is_due = (is_plan_due && now - newest_plan_at >= plan_pause) ||
-                        (is_offer_plan_due && now - newest_plan_at >= settings.heartbeat);
-    if (is_due && may_plan(now)) {
+    if (is_plan_due && may_plan(now) && now - newest_plan_at >= plan_pause) {
       actions.emplace_back(make_plan(now, false));
     }
     return actions;
@@ -561,7 +554,7 @@ struct Controller::State {
     if (!learn(neighbour, event.message, &Sequences::answer)) {
       ++dropped;  // Overtaken by a newer answer: late, but its sender is alive.
     } else {
-      if (is_first_offer(neighbour, event.message, now)) is_offer_plan_due = true;
+      if (is_first_offer(neighbour, event.message)) is_plan_due = true;
       neighbour.granted.clear();
       for (const FunctionGrant& grant : event.message.grants) {
         neighbour.granted.emplace_back(grant.function, Leased{.value = grant.granted,

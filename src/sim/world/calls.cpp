@@ -179,7 +179,7 @@ void World::offer(Ticket ticket, NodeIndex peer) {
 void World::expect_silence(Ticket ticket, const Call& call) {
   const NodeIndex home = load_of(call).node;
   const Micros limit = nodes_[home].dispatcher->attempt_time_limit(
-      scenario_.functions[load_of(call).function].name, node_id_of(call.peer));
+      scenario_.functions[load_of(call).function].name, ids_[call.peer]);
   after(limit, {.what = Happening::try_timed_out, .attempt = call.attempt, .subject = ticket});
 }
 
@@ -266,7 +266,7 @@ void World::decide_offer(Ticket ticket, std::uint16_t attempt) {
   const FunctionName& function = scenario_.functions[load.function].name;
   const bool is_at_home_too = nodes_[load.node].deployment_of[load.function] != nullptr;
   const Decision decision = node.dispatcher->arrive_guest(
-      guest.id, function, is_at_home_too ? "code" : "", node_id_of(load.node), std::nullopt, now());
+      guest.id, function, is_at_home_too ? "code" : "", ids_[load.node], std::nullopt, now());
   if (decision.kind == Decision::Kind::refuse) {
     guests_.take(guest_ticket);
     const int room = node.dispatcher->room(function, now());

@@ -25,7 +25,7 @@ void World::start_agent(NodeIndex at) {
   node.agent_boot = ++node.boots;
   const std::uint64_t boot = static_cast<std::uint64_t>(node.boots) * 16;
   node.controller = std::make_unique<Controller>(
-      ControllerSettings{.self = node_id_of(at),
+      ControllerSettings{.self = ids_[at],
                          .name = spec.name,
                          .organisation = spec.organisation,
                          .boot = fmt::format("b{}", node.boots),
@@ -51,7 +51,7 @@ void World::admit(NodeIndex at, const Links::Neighbour& neighbour) {
   const auto& list = links_.neighbours_of(at);
   const auto place =
       std::ranges::lower_bound(list, neighbour.node, {}, &Links::Neighbour::node) - list.begin();
-  step(at, NeighbourAdmitted{.id = node_id_of(neighbour.node),
+  step(at, NeighbourAdmitted{.id = ids_[neighbour.node],
                              .organisation = scenario_.nodes[neighbour.node].organisation,
                              .slot = static_cast<int>(place) + 1});
 }
@@ -144,8 +144,7 @@ void World::receive_exchange(Ticket ticket) {
     return;
   }
   auto actions = node.controller->step(
-      now(),
-      ExchangeArrived{.from = node_id_of(message.from), .message = std::move(message.content)});
+      now(), ExchangeArrived{.from = ids_[message.from], .message = std::move(message.content)});
   act(message.to, std::move(actions), &message);
 }
 
@@ -153,7 +152,7 @@ void World::receive_answer(Ticket ticket) {
   Message answer = messages_.take(ticket);
   if (!nodes_[answer.to].controller) return;
   const Micros round_trip = now() - answer.sent;
-  step(answer.to, ExchangeAnswered{.from = node_id_of(answer.from),
+  step(answer.to, ExchangeAnswered{.from = ids_[answer.from],
                                    .message = std::move(answer.content),
                                    .round_trip = round_trip});
 }
@@ -162,7 +161,7 @@ void World::fail_exchange(Ticket ticket) {
   const Message message = messages_.take(ticket);
   if (!nodes_[message.from].controller) return;
   step(message.from,
-       ExchangeFailed{.to = node_id_of(message.to), .only_agent_away = message.only_agent_away});
+       ExchangeFailed{.to = ids_[message.to], .only_agent_away = message.only_agent_away});
 }
 
 /// What a liar tells is not what it has.

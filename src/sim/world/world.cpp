@@ -45,6 +45,7 @@ World::World(const Scenario& scenario, const RunOptions& options, RunListener& l
       nodes_(scenario.nodes.size()) {
   if (options.as_published) strategy_.plan = strategy_.plan_as_published;
   totals_.nodes.resize(nodes_.size());
+  for (NodeIndex at = 0; at < nodes_.size(); ++at) ids_.push_back(node_id_of(at));
   for (const ScenarioFunction& function : scenario.functions) {
     deadlines_.push_back(function.effective_deadline());
   }

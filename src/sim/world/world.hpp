@@ -183,6 +183,7 @@ class World {
   std::vector<std::optional<Arrival>> heads_;  ///< By load: the call that comes next.
   std::size_t open_loads_ = 0;
   std::vector<Micros> deadlines_;  ///< By function.
+  std::vector<NodeId> ids_;        ///< By node.
   Slots<Call> calls_;
   Slots<Guest> guests_;
   Slots<Message> messages_;

@@ -405,8 +405,8 @@ TEST_F(ControllerTest, TakesGrantsAndAsksThatOvertookEachOther) {
   ASSERT_THAT(planned().peers, SizeIs(1));
   EXPECT_NEAR(planned().peers[0].weight, 40 + 10, 0.1);
   // And the other way round.
-  answered(2.1, grants(5, 0, 20));
-  const Wanted answer = arrived(2.11, asks(4, 30));
+  answered(2.55, grants(5, 0, 20));
+  const Wanted answer = arrived(2.56, asks(4, 30));
   EXPECT_EQ(controller_.dropped_events(), 0U);
   EXPECT_NEAR(answer.answers[0].grants[0].granted.per_second, 30, 1e-9);
 }

@@ -18,13 +18,10 @@
 #include "sim/engine/slots.hpp"
 #include "sim/world/arrivals.hpp"
 #include "sim/world/links.hpp"
+#include "sim/world/node_ids.hpp"
 #include "sim/world/run.hpp"
 
 namespace dfaas {
-
-/// Of a node in a scenario: "aaaa...". Node ids sort as the indexes do.
-NodeId node_id_of(NodeIndex index);
-NodeIndex index_of(const NodeId& id);
 
 class World {
  public:

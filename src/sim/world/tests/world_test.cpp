@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/random.hpp"
-#include "sim/world/world.hpp"
+#include "sim/world/node_ids.hpp"
 
 namespace dfaas {
 namespace {

@@ -58,8 +58,9 @@ template <class List>
 std::vector<std::size_t> busiest(const List& totals, std::size_t count) {
   std::vector<std::size_t> order(totals.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::greater<>{},
-                           [&totals](std::size_t index) { return totals[index].total; });
+  std::ranges::sort(order, [&totals](std::size_t left, std::size_t right) {
+    return std::pair(totals[right].total, left) < std::pair(totals[left].total, right);
+  });
   order.resize(std::min(order.size(), count));
   std::erase_if(order, [&totals](std::size_t index) { return totals[index].total <= 0; });
   return order;
@@ -211,7 +212,8 @@ std::vector<Found> read_2021(std::string_view text, const AzureSelection& select
     found[*place].calls.push_back({.at = call.at, .service_time = call.service_time});
   });
   for (Found& function : found) {
-    std::ranges::stable_sort(function.calls, {}, &TraceCall::at);
+    std::ranges::sort(function.calls, {},
+                      [](const TraceCall& call) { return std::pair(call.at, call.service_time); });
     double sum = 0;
     for (const TraceCall& call : function.calls) sum += to_seconds(*call.service_time);
     function.mean = std::max(from_seconds(sum / function.total), service_time_min);

@@ -679,13 +679,27 @@ TEST(ScenarioToTomlProperty, ReadsBackAsTheSame) {
   }
 }
 
+std::string read_whole(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+TEST(ScenarioReference, HasAnExampleThatIsRight) {
+  const std::string page = read_whole(DFAAS_SCENARIOS "/../docs/reference/scenario.md");
+  const std::string fence = "```toml\n";
+  const std::size_t from = page.find(fence);
+  ASSERT_NE(from, std::string::npos);
+  const std::size_t start = from + fence.size();
+  const Scenario scenario = parsed(page.substr(start, page.find("```", start) - start));
+  EXPECT_EQ(scenario.nodes.size(), 4U);
+  expect_round_trip(scenario);
+}
+
 TEST(ScenarioExamples, AreValidAndReadBackAsTheSame) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(DFAAS_SCENARIOS)) {
     SCOPED_TRACE(entry.path().string());
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    const auto scenario = parse(text, 42);
+    const auto scenario = parse(read_whole(entry.path()), 42);
     ASSERT_TRUE(scenario) << scenario.error().message;
     EXPECT_EQ(scenario->name, entry.path().stem().string());
     EXPECT_FALSE(scenario->summary.empty());

@@ -118,6 +118,7 @@ Micros positive(const TomlTable& table, std::string_view key, Micros otherwise) 
 }
 
 std::string read_data(const Reader& reader, const TomlTable& table, std::string_view key) {
+  if (!*reader.read_file) table.fail_at(key, "no other file is at hand here");
   return table.accept(key, (*reader.read_file)(table.text(key, "")));
 }
 

@@ -23,7 +23,7 @@ namespace dfaas {
 
 inline constexpr std::size_t scenario_file_rates_max = 20'000'000;  ///< Guessed: 160 MB.
 
-/// Reads a file that a scenario names, from beside it.
+/// Reads a file that a scenario names, from beside it. May be empty where there are none.
 using ReadScenarioData = std::function<Result<std::string>(const std::string& file)>;
 
 /// The scenario, validated.

@@ -679,6 +679,12 @@ TEST(ScenarioToTomlProperty, ReadsBackAsTheSame) {
   }
 }
 
+TEST(ScenarioFile, NeedsNoFilesWhereItNamesNone) {
+  EXPECT_TRUE(parse_scenario_file(base, 1, {}));
+  EXPECT_EQ(parse_scenario_file(load("trace = \"trace.csv\""), 1, {}).error().message,
+            "line 17: [[load]]: trace: no other file is at hand here");
+}
+
 std::string read_whole(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

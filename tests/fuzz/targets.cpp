@@ -16,7 +16,12 @@
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/route.hpp"
 #include "core/openfaas/status.hpp"
+#include "core/scenario/import_azure.hpp"
+#include "core/scenario/import_original.hpp"
+#include "core/scenario/scenario_file.hpp"
+#include "core/scenario/trace.hpp"
 #include "core/settings/settings.hpp"
+#include "core/workload/plan_file.hpp"
 
 namespace dfaas {
 namespace {
@@ -185,16 +190,90 @@ void run_text(std::string_view bytes) {
   DFAAS_ASSERT(equal_ignoring_case(bytes, to_lower(bytes)), "case does not matter");
 }
 
-constexpr std::array<FuzzTarget, 10> table{{{"deletion", run_deletion},
+/// What is small enough to be written and read again in every round.
+bool is_small(const Scenario& scenario) {
+  std::size_t size = scenario.nodes.size() + scenario.links.size();
+  for (const ScenarioLoad& load : scenario.loads) size += load.rates.size() + load.calls.size();
+  return size < 2000;
+}
+
+void check_scenario(const Scenario& scenario) {
+  DFAAS_ASSERT(validate(scenario).has_value(), "what was taken is valid");
+  if (!is_small(scenario)) return;
+  const auto again = parse_scenario_file(scenario_to_toml(scenario), 2, {});
+  DFAAS_ASSERT(again == scenario, "a scenario keeps its meaning");
+}
+
+void run_scenario(std::string_view bytes) {
+  // Any file holds the input itself.
+  const auto scenario = parse_scenario_file(
+      bytes, 1,
+      [bytes](const std::string& /*file*/) -> Result<std::string> { return std::string(bytes); });
+  if (is_accepted(scenario)) check_scenario(*scenario);
+}
+
+void run_trace(std::string_view bytes) {
+  const auto trace = parse_trace(bytes);
+  if (!is_accepted(trace)) return;
+  DFAAS_ASSERT(parse_trace(trace_to_text(*trace, TraceFormat::json_lines)) == *trace ||
+                   (trace->calls.empty() && trace->rtts.empty()),
+               "a trace keeps its meaning");
+  const auto csv = parse_trace(trace_to_text(*trace, TraceFormat::csv));
+  DFAAS_ASSERT(csv && csv->calls == trace->calls, "calls keep their meaning");
+}
+
+void run_import_original(std::string_view bytes) {
+  if (const auto scenario = import_original(bytes); is_accepted(scenario)) {
+    DFAAS_ASSERT(validate(*scenario).has_value(), "what was taken is valid");
+    if (is_small(*scenario)) {
+      DFAAS_ASSERT(parse_scenario_file(scenario_to_toml(*scenario), 1, {}) == *scenario,
+                   "a scenario keeps its meaning");
+    }
+  }
+  const std::vector<OriginalDataFile> files(2, {.name = "fuzz", .json = std::string(bytes)});
+  is_accepted(import_original_data(files));
+}
+
+/// The kind of file shows in its first letter; a line "#" separates invocations from durations.
+void run_import_azure(std::string_view bytes) {
+  Scenario scenario{.name = "fuzz"};
+  for (const char* name : {"a", "b"}) {
+    scenario.nodes.push_back(
+        {.name = *NodeName::parse(name), .pools = {{.name = "cpu", .slots = 1}}});
+  }
+  const AzureSelection selection{.functions = 3, .duration = std::chrono::minutes{2}};
+  Result<void> added;
+  if (bytes.starts_with('H')) {
+    const std::size_t border = bytes.find("#\n");
+    const bool is_whole = border == std::string_view::npos;
+    added = add_azure_2019(scenario, bytes.substr(0, border),
+                           is_whole ? "" : bytes.substr(border + 2), selection);
+  } else {
+    added = add_azure_2021(scenario, bytes, selection);
+  }
+  if (is_accepted(added)) check_scenario(scenario);
+}
+
+void run_load_plan(std::string_view bytes) {
+  is_accepted(parse_plan_file(
+      bytes, [](const std::string& /*file*/) -> Result<std::string> { return "body"; }));
+}
+
+constexpr std::array<FuzzTarget, 15> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
+                                            {"import_azure", run_import_azure},
+                                            {"import_original", run_import_original},
+                                            {"load_plan", run_load_plan},
                                             {"names", run_names},
                                             {"observation", run_observation},
                                             {"plan", run_plan},
                                             {"route", run_route},
+                                            {"scenario", run_scenario},
                                             {"settings", run_settings},
                                             {"status", run_status},
-                                            {"text", run_text}}};
+                                            {"text", run_text},
+                                            {"trace", run_trace}}};
 
 }  // namespace
 

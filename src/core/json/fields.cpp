@@ -45,6 +45,12 @@ void Fields::fail_at(std::string_view name, const std::string& why) const {
 
 bool Fields::has(std::string_view name) const { return find(name) != nullptr; }
 
+std::vector<std::string> Fields::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : object_->items()) names.push_back(name);
+  return names;
+}
+
 std::string Fields::text(std::string_view name, std::size_t length_max) const {
   const json& value = need(name);
   if (!value.is_string()) fail_at(name, shown(value) + " is not a text");

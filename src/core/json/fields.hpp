@@ -31,7 +31,8 @@ class Fields {
  public:
   Fields(const nlohmann::json& object, std::string path);
 
-  [[nodiscard]] bool has(std::string_view name) const;  ///< Present and not null.
+  [[nodiscard]] bool has(std::string_view name) const;   ///< Present and not null.
+  [[nodiscard]] std::vector<std::string> names() const;  ///< Of all fields, null ones too; sorted.
   [[nodiscard]] std::string text(std::string_view name, std::size_t length_max) const;
   [[nodiscard]] std::string text_or(std::string_view name, std::size_t length_max,
                                     std::string otherwise) const;

@@ -46,6 +46,8 @@ struct ServiceTime {
   Micros mean{100'000};         ///< > 0; of `samples` their mean.
   double sigma = 0.5;           ///< Of log_normal: deviation of the logarithm, in (0, 5].
   std::vector<Micros> samples;  ///< Of samples: drawn with equal probability.
+
+  friend bool operator==(const ServiceTime&, const ServiceTime&) = default;
 };
 
 struct ScenarioFunction {
@@ -57,12 +59,16 @@ struct ScenarioFunction {
   bool retry_safe = false;
 
   [[nodiscard]] Micros effective_deadline() const;
+
+  friend bool operator==(const ScenarioFunction&, const ScenarioFunction&) = default;
 };
 
 /// Slots that some functions of a node share.
 struct ScenarioPool {
   std::string name;
   int slots = 1;
+
+  friend bool operator==(const ScenarioPool&, const ScenarioPool&) = default;
 };
 
 struct ScenarioDeployment {
@@ -72,6 +78,8 @@ struct ScenarioDeployment {
       max_rate;  ///< Label dfaas.maxrate, for strategies that go by rates; 0: slots / service time.
   Micros cold_start{0};    ///< Of the first call, and of a first call after `idle_timeout`.
   Micros idle_timeout{0};  ///< 0: stays warm.
+
+  friend bool operator==(const ScenarioDeployment&, const ScenarioDeployment&) = default;
 };
 
 /// A node that tells or does something other than it should.
@@ -79,6 +87,8 @@ struct Lie {
   double advertise_factor = 1;  ///< Of slots and grants, in what it tells.
   bool refuses_guests = false;  ///< It answers every forwarded call `busy`.
   double slowdown = 1;          ///< Of the service time of guests and users alike, >= 1.
+
+  friend bool operator==(const Lie&, const Lie&) = default;
 };
 
 struct ScenarioNode {
@@ -92,6 +102,8 @@ struct ScenarioNode {
   std::optional<Lie> lie;
   Micros joins_at{0};      ///< Before, it does not exist: no load, no links.
   bool runs_agent = true;  ///< Without, its users have the all-local behaviour.
+
+  friend bool operator==(const ScenarioNode&, const ScenarioNode&) = default;
 };
 
 /// Both ways. Two nodes without a link do not know each other.
@@ -102,6 +114,8 @@ struct ScenarioLink {
   Micros jitter{0};            ///< Added per message, uniform in [0, jitter].
   double loss_ratio = 0;       ///< Of messages; a lost try is noticed by its time limit.
   double duplicate_ratio = 0;  ///< Of exchange messages; calls are never duplicated.
+
+  friend bool operator==(const ScenarioLink&, const ScenarioLink&) = default;
 };
 
 enum class ArrivalKind : std::uint8_t {
@@ -114,6 +128,8 @@ enum class ArrivalKind : std::uint8_t {
 struct TraceCall {
   Micros at{0};                        ///< From the start of the scenario.
   std::optional<Micros> service_time;  ///< As recorded; else drawn.
+
+  friend bool operator==(const TraceCall&, const TraceCall&) = default;
 };
 
 /// Users of one node asking for one function.
@@ -125,6 +141,8 @@ struct ScenarioLoad {
   Micros step{1'000'000};        ///< How long each rate holds, > 0.
   std::vector<Rate> rates;       ///< One after the other from `start`; nothing after the last.
   std::vector<TraceCall> calls;  ///< Of trace: ascending.
+
+  friend bool operator==(const ScenarioLoad&, const ScenarioLoad&) = default;
 };
 
 enum class FaultKind : std::uint8_t {
@@ -142,6 +160,8 @@ struct ScenarioFault {
   std::optional<Micros> until;  ///< Unset: until the end.
   std::vector<NodeIndex> nodes;
   double factor = 1;
+
+  friend bool operator==(const ScenarioFault&, const ScenarioFault&) = default;
 };
 
 /// What handling a call costs the node's processor beside running it, in a line of its own. Defaults
@@ -149,6 +169,8 @@ struct ScenarioFault {
 struct HandlingCost {
   Micros call{40};      ///< A user's or guest's call, whatever becomes of it.
   Micros forward{150};  ///< A try at a neighbour, at the side that sends, TLS included.
+
+  friend bool operator==(const HandlingCost&, const HandlingCost&) = default;
 };
 
 struct Scenario {
@@ -166,6 +188,8 @@ struct Scenario {
   /// When the load is worst, for results that look there; unset: all of the run.
   std::optional<Micros> stress_from;
   std::optional<Micros> stress_until;
+
+  friend bool operator==(const Scenario&, const Scenario&) = default;
 };
 
 /// Errors: invalid_input, one sentence: "node \"light\": pool \"cpu\": slots 0 is not 1 to 100000".

@@ -6,7 +6,7 @@
 ///         and duration, and optionally start (default: when the phase before it ends), arrivals,
 ///         method (default: GET, with a body POST), headers (a table), data or data_file, and
 ///         expected_node. Durations are texts such as "30s". docs/guides/load.md has an example.
-/// Errors  invalid_input naming the key, its value and what would be right; an unknown key is an error.
+/// Errors  invalid_input naming the line, the key, its value and what would be right; an unknown key is an error.
 #pragma once
 
 #include <functional>

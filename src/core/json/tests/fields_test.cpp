@@ -46,6 +46,8 @@ TEST(Fields, ReadsEachKindAndTakesNullForAbsent) {
                         EXPECT_EQ(fields.number("i", -9, 9), -3);
                         EXPECT_TRUE(fields.flag_or("b", false));
                         EXPECT_FALSE(fields.has("z"));
+                        EXPECT_EQ(fields.names().size(), 8U);
+                        EXPECT_EQ(fields.names().back(), "z");
                         EXPECT_EQ(fields.integer_or("z", 0, 9, 7), 7);
                         EXPECT_EQ(fields.text_or("none", 9, "otherwise"), "otherwise");
                         EXPECT_EQ(fields.texts("l", 1, 1), std::vector<std::string>{"a"});

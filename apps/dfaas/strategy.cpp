@@ -58,6 +58,11 @@ void add_strategy_command(CLI::App& root, ExitStatus& status) {
   use->callback([directory, name, &status] {
     if (auto done = use_strategy(*directory, *name); !done) report_failure(status, done.error());
   });
+
+  CLI::App* reference =
+      strategy->add_subcommand("reference", "Print the table of docs/reference/strategies.md");
+  reference->footer("Example: dfaas strategy reference");
+  reference->callback([] { fmt::print("{}", strategies_reference()); });
 }
 
 }  // namespace dfaas

@@ -21,6 +21,7 @@
 #include "core/scenario/scenario_file.hpp"
 #include "core/scenario/trace.hpp"
 #include "core/settings/settings.hpp"
+#include "core/strategy/external_codec.hpp"
 #include "core/workload/plan_file.hpp"
 
 namespace dfaas {
@@ -118,6 +119,22 @@ void run_route(std::string_view bytes) {
       DFAAS_ASSERT(segment != "." && segment != "..", "nobody climbs out of a function");
     }
   }
+}
+
+/// The answer of an outside model about a node with two neighbours.
+void run_external_action(std::string_view bytes) {
+  const auto id = [](char letter) { return *NodeId::parse(std::string(NodeId::length, letter)); };
+  const std::array<NodeId, 2> neighbours{id('b'), id('c')};
+  const auto read = external_action_from_json(bytes, id('a'), neighbours);
+  if (!is_accepted(read)) return;
+  double sum = read->local + read->refused;
+  DFAAS_ASSERT(read->local >= 0 && read->refused >= 0, "shares are parts");
+  DFAAS_ASSERT(read->neighbours.size() == 2, "each neighbour has a share");
+  for (const auto& [neighbour, share] : read->neighbours) {
+    DFAAS_ASSERT(share >= 0, "shares are parts");
+    sum += share;
+  }
+  DFAAS_ASSERT(sum > 1 - 1e-9 && sum < 1 + 1e-9, "shares are parts of one");
 }
 
 bool is_harmless(std::string_view name) {
@@ -259,9 +276,10 @@ void run_load_plan(std::string_view bytes) {
       bytes, [](const std::string& /*file*/) -> Result<std::string> { return "body"; }));
 }
 
-constexpr std::array<FuzzTarget, 15> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 16> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
+                                            {"external_action", run_external_action},
                                             {"import_azure", run_import_azure},
                                             {"import_original", run_import_original},
                                             {"load_plan", run_load_plan},

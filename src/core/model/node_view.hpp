@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -53,12 +54,23 @@ struct NeighbourView {
   std::vector<NeighbourFunction> functions;  ///< Sorted by function.
 };
 
+/// What a model outside of the node last said about our users' requests of one function: parts that sum
+/// to 1.
+struct ExternalShares {
+  double local = 1;
+  double refused = 0;
+  std::map<NodeId, double> neighbours;
+
+  friend bool operator==(const ExternalShares&, const ExternalShares&) = default;
+};
+
 struct NodeView {
   NodeId self;
   std::string organisation;
-  Micros period{2'000'000};               ///< Time since the last plan.
-  std::vector<FunctionView> functions;    ///< Sorted by function.
-  std::vector<NeighbourView> neighbours;  ///< Sorted by id.
+  Micros period{2'000'000};                         ///< Time since the last plan.
+  std::vector<FunctionView> functions;              ///< Sorted by function.
+  std::vector<NeighbourView> neighbours;            ///< Sorted by id.
+  std::map<FunctionName, ExternalShares> external;  ///< Of those about which it said something.
 };
 
 }  // namespace dfaas

@@ -7,8 +7,10 @@
 /// calls is a value that goes in and comes out; what is random, it draws from `random`.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -30,13 +32,19 @@ struct PeerMemory {
 
 /// A strategy's memory of one function of its own.
 struct FunctionMemory {
-  double relayed = 0;    ///< Demand we carry for others on top of our own, requests/s.
-  double displaced = 0;  ///< Own demand we send away to make room, requests/s.
+  double relayed = 0;       ///< Demand we carry for others on top of our own, requests/s.
+  double displaced = 0;     ///< Own demand we send away to make room, requests/s.
+  bool overloaded = false;  ///< When last measured, by those that act on it one plan later.
 };
 
 struct StrategyMemory {
   std::map<std::pair<NodeId, FunctionName>, PeerMemory> peers;
   std::map<FunctionName, FunctionMemory> functions;
+  /// Of strategies that measure in one plan and act in the next.
+  std::uint64_t plans = 0;  ///< Made so far.
+  Micros period{0};         ///< Of the first; a call after much less is for news between two plans.
+  std::vector<FunctionPlan> plan_in_force;
+  std::map<NodeId, std::vector<FunctionGrant>> announced;
 };
 
 struct StrategyResult {
@@ -55,10 +63,14 @@ struct Strategy {
   /// As its authors published it, errors included: for comparison with their measurements. Or null.
   StrategyResult (*plan_as_published)(const NodeView& view, const StrategyMemory& memory,
                                       Random& random) = nullptr;
+  int published_plans_per_period = 1;  ///< How often that is called per period.
 };
 
 /// Every strategy in the build, sorted by name. Adding one is one function and one line here.
 std::span<const Strategy> strategies() noexcept;
+
+/// All of them as a Markdown table: what docs/reference/strategies.md begins with.
+std::string strategies_reference();
 
 /// Errors: invalid_input, naming the strategies that do exist.
 Result<Strategy> find_strategy(std::string_view name);

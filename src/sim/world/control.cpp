@@ -23,13 +23,14 @@ void World::start_agent(NodeIndex at) {
   Node& node = nodes_[at];
   const ScenarioNode& spec = scenario_.nodes[at];
   node.agent_boot = ++node.boots;
+  const int plans_per_period = options_.as_published ? strategy_.published_plans_per_period : 1;
   const std::uint64_t boot = static_cast<std::uint64_t>(node.boots) * 16;
   node.controller = std::make_unique<Controller>(
       ControllerSettings{.self = ids_[at],
                          .name = spec.name,
                          .organisation = spec.organisation,
                          .boot = fmt::format("b{}", node.boots),
-                         .period = options_.effective_period(),
+                         .period = options_.effective_period() / plans_per_period,
                          .heartbeat = options_.heartbeat},
       strategy_, random_stream(options_.seed, controller_purpose + boot, at));
   for (const Links::Neighbour& neighbour : links_.neighbours_of(at)) {

@@ -171,7 +171,8 @@ void World::end_fault(const ScenarioFault& fault) {
       return;
     case FaultKind::agent_crash:
       for (const NodeIndex node : fault.nodes) {
-        if (nodes_[node].is_up && !nodes_[node].controller) start_agent(node);
+        const bool is_away = nodes_[node].is_up && !nodes_[node].controller;
+        if (is_away && scenario_.nodes[node].runs_agent) start_agent(node);
       }
       return;
     case FaultKind::partition:

@@ -209,16 +209,39 @@ TEST(PublishedStrategies, PlanOnlyUsableNumbersWhateverTheySee) {
   }
 }
 
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
 TEST(StrategiesReference, BeginsTheCommittedPage) {
-  std::ifstream file(DFAAS_STRATEGIES_PAGE);
-  std::stringstream page;
-  page << file.rdbuf();
-  EXPECT_NE(page.str().find("\n\n" + strategies_reference() + "\n"), std::string::npos)
-      << "put what `dfaas strategy reference` prints into " DFAAS_STRATEGIES_PAGE;
+  const std::string page = text_of(DFAAS_ROOT "/docs/reference/strategies.md");
+  const std::string expected =
+      "\n<!-- dfaas strategy reference -->\n" + strategies_reference() + "<!-- end -->\n";
+  EXPECT_NE(page.find(expected), std::string::npos)
+      << "put what dfaas strategy reference prints between the marks of strategies.md";
   for (const Strategy& strategy : strategies()) {
-    EXPECT_NE(page.str().find("\n## " + std::string(strategy.name) + "\n"), std::string::npos)
+    EXPECT_NE(page.find("\n## " + std::string(strategy.name) + "\n"), std::string::npos)
         << strategy.name << " has no section";
   }
+}
+
+TEST(GuideToAStrategy, ShowsCodeThatIsInTheTree) {
+  const std::string code = text_of(DFAAS_ROOT "/src/core/strategy/static.cpp") +
+                           text_of(DFAAS_ROOT "/src/core/strategy/strategy.hpp") +
+                           text_of(DFAAS_ROOT "/src/core/strategy/strategy.cpp") +
+                           text_of(DFAAS_ROOT "/src/core/strategy/tests/shares_test.cpp");
+  const std::string guide = text_of(DFAAS_ROOT "/docs/guides/add-a-strategy.md");
+  constexpr std::string_view open = "```cpp\n";
+  int blocks = 0;
+  for (std::size_t at = 0; (at = guide.find(open, at)) != std::string::npos; ++blocks) {
+    at += open.size();
+    const std::string block = guide.substr(at, guide.find("```", at) - at);
+    EXPECT_NE(code.find(block), std::string::npos) << "not in the tree:\n" << block;
+  }
+  EXPECT_EQ(blocks, 4);
 }
 
 }  // namespace

@@ -46,6 +46,7 @@ void add_load_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);
 void add_peers_command(CLI::App& root, ExitStatus& status);
 void add_pki_command(CLI::App& root, ExitStatus& status);
+void add_sim_command(CLI::App& root, ExitStatus& status);
 void add_status_command(CLI::App& root, ExitStatus& status);
 void add_strategy_command(CLI::App& root, ExitStatus& status);
 void add_version_command(CLI::App& root, ExitStatus& status);

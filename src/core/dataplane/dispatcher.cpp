@@ -125,12 +125,13 @@ struct Dispatcher::State {
 
   /// Slots kept for own users: as many as their load needs on average, less those they hold now.
   [[nodiscard]] int home_reserve(const PoolState& pool, Instant now) const {
+    if (settings.home_reserve_ratio <= 0) return 0;
     double load = 0;
     for (const FunctionState* member : pool.members) {
       load += member->own_rate.now_is(now) * service_seconds(*member);
     }
     // Below a twentieth of a slot the own side counts as idle: a stray request waits for one run.
-    const int wanted = load < 0.05 ? 0 : static_cast<int>(std::ceil(load));
+    const int wanted = load < 0.05 ? 0 : static_cast<int>(std::ceil(settings.home_reserve_ratio * load));
     return std::max(0, std::min(wanted, pool.slots) - pool.own_in_flight);
   }
 

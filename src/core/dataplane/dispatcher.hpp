@@ -78,6 +78,8 @@ struct DispatcherSettings {
   /// A user whom no neighbour took may queue below this expected wait.
   double user_wait_ratio = 2.0;
   Micros user_wait_min{100'000};
+  /// Of the slots that our own users' load needs on average, the part that is kept free for them.
+  double home_reserve_ratio = 1;
   int attempts_max = 2;
   double retry_ratio = 0.2;          ///< Retries per forward, long-term.
   double retries_per_second = 10;    ///< And this many for nothing; also the size of the bucket.

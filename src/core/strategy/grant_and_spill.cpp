@@ -129,6 +129,10 @@ class Planner {
       add_asks(part);
       result_.functions.push_back(std::move(part.plan));
     }
+    // They came pool by pool; messages want them by function.
+    for (auto& [id, grants] : result_.grants) {
+      std::ranges::sort(grants, {}, &FunctionGrant::function);
+    }
     return std::move(result_);
   }
 

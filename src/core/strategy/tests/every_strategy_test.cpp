@@ -102,18 +102,11 @@ void check(const NodeView& view, const StrategyResult& result) {
   check_form(view, result);
 }
 
-/// grant_and_spill gives out its grants pool by pool, not yet in order: only with pools of one function.
-NodeView spared(const Strategy& strategy, NodeView view) {
-  if (strategy.name != "grant_and_spill") return view;
-  for (FunctionView& function : view.functions) function.traits.pool.clear();
-  return view;
-}
-
 TEST_P(EveryStrategy, PlansOnlyUsableNumbersWhateverItSees) {
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Random random{seed};
-    const NodeView view = spared(strategy(), hostile_view(random));
+    const NodeView view = hostile_view(random);
     const StrategyResult first = plan(view);
     check(view, first);
     check(view, plan(view, first.memory));

@@ -117,8 +117,8 @@ def test_large_answer_of_a_neighbour_is_whole():
 
 
 def test_memory_stays_flat_while_200_mb_pass(federation):
-    """Here, and through the gateways of two nodes. With a length: see decision 14 for very large chunked
-    bodies on their way to a neighbour."""
+    """Here, and through the gateways of two nodes. With a length: see decision 16 for chunked bodies on
+    their way to a neighbour."""
     size = 200_000_000
     length = {"Content-Length": str(size)}
     growth_max = 24_000_000  # Of either gateway; buffers are some hundred kB.

@@ -22,6 +22,7 @@ DispatcherSettings dispatcher_settings(const Settings& settings) {
   DispatcherSettings result;
   result.attempts_max = static_cast<int>(settings.integer("dispatcher.attempts_max"));
   result.guest_wait_ratio = settings.number("dispatcher.guest_wait_ratio");
+  result.home_reserve_ratio = settings.number("dispatcher.home_reserve_ratio");
   result.spill_wait_ratio = settings.number("dispatcher.spill_wait_ratio");
   result.user_wait_ratio = settings.number("dispatcher.user_wait_ratio");
   result.retry_ratio = settings.number("dispatcher.retry_ratio");

@@ -31,8 +31,6 @@ constexpr Micros attempt_time_min{250'000};
 constexpr double guest_burst_seconds = 1.0;
 constexpr double local_burst_seconds =
     1.0;  ///< Of the rule `rate`: as a counter of one second allows.
-/// A neighbour that told of no room gets no further tries for so long, or until it takes a first one.
-constexpr double full_memory_seconds = 1;
 constexpr std::size_t choices_max = 64;  ///< As many as a plan may name.
 
 /// Why a request looks for a place.
@@ -710,7 +708,7 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<in
     ++state.counters.refused;
     request.peer_health->failures = 0;
     const bool is_full = outcome == Outcome::busy && room.value_or(0) == 0;
-    if (is_full) state.full_until = now + from_seconds(full_memory_seconds);
+    if (is_full) state.full_until = now + s.settings.full_memory;
   }
   return s.place_again(id, request, Cause::not_started, outcome, now);
 }

@@ -22,6 +22,10 @@ constexpr std::array<Setting, 24> table{{
      "most neighbours that one request is offered to", ""},
     {"dispatcher.guest_wait_ratio", number, "mean service times", 0, 10, "", "0.5",
      "a neighbour's request may wait here while the expected wait is below this", ""},
+    {"dispatcher.home_reserve_ratio", number, "", 0, 1, "", "0",
+     "of the slots that own users need on average, the part kept free of neighbours' requests; 1 "
+     "costs a few percent of what the federation could serve",
+     ""},
     {"dispatcher.peer_down_ms", integer, "ms", 10, 600000, "", "1000",
      "pause for a neighbour after two silent attempts in a row", ""},
     {"dispatcher.retries_per_second", number, "1/s", 0, 100000, "", "10",

@@ -279,7 +279,7 @@ TEST_F(DispatcherTest, AdmitsAGuestInTheFirstSecondOfTheWorld) {
 }
 
 TEST_F(DispatcherTest, KeepsSlotsForOwnUsersWhoKeepComing) {
-  start(4, plan_with("a"));
+  start(4, plan_with("a"), {.home_reserve_ratio = 1});
   // 20 requests/s of 100 ms need two slots on average.
   for (int step = 0; step < 200; ++step) {
     const double now = step * 0.05;
@@ -310,7 +310,7 @@ TEST_F(DispatcherTest, StartsAWaitingGuestOnceNobodyElseRuns) {
 }
 
 TEST_F(DispatcherTest, StartsAWaitingGuestWhenTheReserveHasFadedAndAnotherComes) {
-  start(2, plan_with("a"));
+  start(2, plan_with("a"), {.home_reserve_ratio = 1});
   fill(2);
   ASSERT_EQ(guest('a', 0).kind, Kind::queue);
   for (int burst = 0; burst < 200; ++burst) {

@@ -79,12 +79,12 @@ struct DispatcherSettings {
   double user_wait_ratio = 2.0;
   Micros user_wait_min{100'000};
   /// Of the slots that our own users' load needs on average, the part that is kept free for them. Kept
-  /// free is idle: 1 costs 3.5 % of what could be served, 8 % on sparse graphs, and helps nobody
+  /// free is idle: 1 costs 2 % of what could be served, 8 % on sparse graphs, and helps nobody
   /// (docs/reference/strategies.md).
   double home_reserve_ratio = 0;
   int attempts_max = 2;
-  double retry_ratio = 0.2;          ///< Retries per forward, long-term.
-  double retries_per_second = 10;    ///< And this many for nothing; also the size of the bucket.
+  double retry_ratio = 0.2;        ///< Retries per forward, long-term.
+  double retries_per_second = 10;  ///< And this many for nothing; also the size of the bucket.
   /// A neighbour that told of no room gets no further tries for so long, or until it takes a first one.
   Micros full_memory{1'000'000};
   Micros peer_down_time{1'000'000};  ///< After two consecutive unreachable answers.

@@ -119,7 +119,8 @@ Result<std::vector<std::uint64_t>> parse_seeds(const std::string& text) {
   for (const std::string_view part : split(text, ',')) {
     const auto dash = part.find('-');
     const auto first = parse_unsigned(part.substr(0, dash));
-    const auto last = dash == std::string_view::npos ? first : parse_unsigned(part.substr(dash + 1));
+    const auto last =
+        dash == std::string_view::npos ? first : parse_unsigned(part.substr(dash + 1));
     if (!first || !last || *last < *first || *last - *first >= seeds_max) return wrong();
     for (std::uint64_t seed = *first; seed <= *last; ++seed) seeds.push_back(seed);
   }

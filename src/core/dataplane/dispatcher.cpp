@@ -30,7 +30,7 @@ constexpr std::uint64_t service_time_warm_up = 10;
 constexpr Micros attempt_time_min{250'000};
 constexpr double guest_burst_seconds = 1.0;
 constexpr double local_burst_seconds =
-    1.0;  ///< Of the rule `rate`: as a counter of one second allows.
+    1.0;                                 ///< Of the rule `rate`: as a counter of one second allows.
 constexpr std::size_t choices_max = 64;  ///< As many as a plan may name.
 
 /// Why a request looks for a place.
@@ -129,7 +129,8 @@ struct Dispatcher::State {
       load += member->own_rate.now_is(now) * service_seconds(*member);
     }
     // Below a twentieth of a slot the own side counts as idle: a stray request waits for one run.
-    const int wanted = load < 0.05 ? 0 : static_cast<int>(std::ceil(settings.home_reserve_ratio * load));
+    const int wanted =
+        load < 0.05 ? 0 : static_cast<int>(std::ceil(settings.home_reserve_ratio * load));
     return std::max(0, std::min(wanted, pool.slots) - pool.own_in_flight);
   }
 

@@ -80,7 +80,7 @@ Result<ScenarioSource> source_of(const std::string& name) {
 }
 
 /// The same, with the calls of a recording in place of the load.
-Result<ScenarioSource> replaying(ScenarioSource source, const std::string& file) {
+Result<ScenarioSource> replaying(const ScenarioSource& source, const std::string& file) {
   const auto text = read_file(file, data_bytes_max);
   if (!text) return fail(text.error().code, text.error().message);
   auto trace = parse_trace(*text);
@@ -151,7 +151,7 @@ Result<ComparisonPlan> plan_of(const SimOptions& options) {
   for (const std::string& name : options.scenarios) {
     auto source = source_of(name);
     if (source && !options.trace_file.empty()) {
-      source = replaying(std::move(*source), options.trace_file);
+      source = replaying(*source, options.trace_file);
     }
     if (!source) return pass_on(std::move(source));
     plan.scenarios.push_back(std::move(*source));

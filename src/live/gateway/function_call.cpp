@@ -292,7 +292,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
   call->query = std::move(route.query);
   call->connection = connection;
   call->arrived = now();
-  call->from = std::move(from);
+  call->from = from;
   call->explain = call->from.empty() && head.headers.get("DFaaS-Explain") == "1";
   const GuestTerms terms = call->from.empty() ? GuestTerms{} : guest_terms(head.headers);
   head.headers.remove_prefixed("DFaaS-");

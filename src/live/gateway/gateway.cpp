@@ -235,8 +235,7 @@ asio::awaitable<void> serve_peer(GatewayCore* core, ServerConnection* connection
   } else if (call == nullptr) {
     co_await respond_text(connection, 404, "neighbours may call functions only\n");
   } else {
-    co_await serve_function_call(core, connection, std::move(head), std::move(*call),
-                                 std::move(*from));
+    co_await serve_function_call(core, connection, std::move(head), std::move(*call), *from);
   }
 }
 

@@ -224,7 +224,7 @@ def test_unknown_expectation_is_417(door):
 # --- sizes
 
 
-@pytest.mark.parametrize("size", [65_000, 100_000, 2_000_000])
+@pytest.mark.parametrize("size", [20_000, 100_000, 2_000_000])
 def test_header_that_is_too_large_is_refused(door, size):
     exchange = door.send(request(b"Host: x", b"X-Large: " + b"x" * size, b"Content-Length: 0"))
     answers = [answer.status for answer in exchange.answers()]

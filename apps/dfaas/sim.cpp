@@ -22,7 +22,6 @@
 #include "core/scenario/trace.hpp"
 #include "live/files/files.hpp"
 #include "sim/compare/comparison.hpp"
-#include "sim/oracle/arrival_counts.hpp"
 #include "sim/oracle/input_json.hpp"
 
 namespace dfaas {
@@ -271,38 +270,23 @@ Result<void> sim_run(const SimOptions& options) {
   if (!scenario) return pass_on(std::move(scenario));
   if (auto valid = validate(*scenario); !valid) return valid;
   const Contender& contender = plan->contenders.front();
-  const RunOptions run_options{.strategy = contender.strategy,
-                               .is_omni = contender.is_omni,
-                               .as_published = contender.as_published,
-                               .seed = seed,
-                               .period = plan->period,
-                               .heartbeat = plan->heartbeat};
-  auto arrivals = ArrivalCounts::of(*scenario);
-  if (!arrivals) return pass_on(std::move(arrivals));
   RunTally tally(*scenario);
   std::string log;
   if (!options.log_file.empty()) {
     log = "arrival_us,end_us,node,function,server,tries,how,is_late,service_us\n";
+    tally.each_call = [&](const CallRecord& call) { log += log_line(*scenario, call); };
   }
-  tally.each_call = [&](const CallRecord& call) {
-    arrivals->add(call.arrival, call.node, call.function);
-    if (!options.log_file.empty()) log += log_line(*scenario, call);
-  };
   const ProgressLine progress;
   tally.progress = [&progress](Micros at, Micros duration) {
     progress.show(
         fmt::format("simulated {:.0f} s of {:.0f} s", to_seconds(at), to_seconds(duration)));
   };
-  auto totals = run_scenario(*scenario, run_options, tally);
+  std::optional<OracleScore> oracle;
+  auto run = run_scored(options_of(*plan, contender, seed), tally, oracle, plan->with_oracle);
   progress.clear();
-  if (!totals) return pass_on(std::move(totals));
-  RunFigures figures = figures_of(tally, *totals, run_options);
+  if (!run) return pass_on(std::move(run));
+  RunFigures& figures = *run;
   figures.scenario = plan->scenarios.front().name;
-  if (plan->with_oracle) {
-    auto score = score_oracle(*scenario, *arrivals);
-    if (!score) return pass_on(std::move(score));
-    apply(*score, figures);
-  }
   nlohmann::ordered_json json = head_of(options);
   json.update(json_of(figures));
   if (options.output == "json") {

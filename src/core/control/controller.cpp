@@ -130,8 +130,7 @@ struct Controller::State {
   // --- the view
 
   [[nodiscard]] bool admits(Sharing share, const Neighbour& neighbour) const {
-    return share == Sharing::federation ||
-           (share == Sharing::organisation && neighbour.organisation == settings.organisation);
+    return dfaas::admits(share, settings.organisation, neighbour.organisation);
   }
 
   /// Names that run here, or that a neighbour offers us. A plan has a limit, so each neighbour has a

@@ -664,7 +664,7 @@ Decision Dispatcher::arrive_user(RequestId id, const FunctionName& function, Ins
   if (found == s.functions.end()) return refusal(Outcome::unknown);
   FunctionState& f = found->second;
   ++f.user_arrivals;
-  f.own_rate.count(now);
+  if (s.settings.home_reserve_ratio > 0) f.own_rate.count(now);  // Nothing else asks for it.
   return s.arrive(id, s.open(id, f, false), now);
 }
 

@@ -49,6 +49,11 @@ Result<Sharing> parse_sharing(std::string_view text) {
               fmt::format("{} is not node, organisation or federation", in_quotes(text)));
 }
 
+bool admits(Sharing sharing, std::string_view organisation, std::string_view other) {
+  return sharing == Sharing::federation ||
+         (sharing == Sharing::organisation && organisation == other);
+}
+
 Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& labels) {
   FunctionTraits traits;
   for (const auto& [label, value] : labels) {

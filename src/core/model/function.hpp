@@ -23,6 +23,9 @@ std::string_view to_text(Sharing sharing);
 /// Errors: invalid_input, naming the allowed words.
 Result<Sharing> parse_sharing(std::string_view text);
 
+/// May a function shared so far travel between nodes of these two organisations?
+bool admits(Sharing sharing, std::string_view organisation, std::string_view other);
+
 /// The `dfaas.*` labels of a function.
 struct FunctionTraits {
   std::optional<int> slots;               ///< `dfaas.slots`, 1 to 100000.

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <map>
 #include <string_view>
 #include <utility>
 
+#include "core/strategy/capacity.hpp"
+#include "core/strategy/sharers.hpp"
 #include "core/strategy/water_filling.hpp"
 
 namespace dfaas {
@@ -21,24 +22,13 @@ constexpr double displaced_ratio_min = 0.001;  ///< Below, the bookkeeping is no
 constexpr double damping =
     0.5;  ///< Of displacement: half a step per period keeps neighbours in step.
 
-constexpr double rate_max = 1e9;  ///< What messages and plans can carry.
-
-/// A neighbour and what it has to do with one function.
-struct Offer {
-  const NeighbourView* node;
-  const NeighbourFunction* function;
-
-  /// Most that it said it takes from us, requests/s.
-  [[nodiscard]] double promised() const { return (function->granted + function->left).per_second; }
-};
-
 /// One function of the view with the neighbours that share it, and what becomes of it.
 struct Part {
   const FunctionView* view;
-  std::vector<Offer> sharers;  ///< In the order of the view.
-  std::vector<Offer> offers;   ///< Those of them to whom requests may go now.
-  double service = 0;          ///< Seconds of one run here.
-  double excess = 0;           ///< Own requests/s that our slots cannot serve.
+  std::vector<Sharer> sharers;  ///< In the order of the view.
+  std::vector<Sharer> offers;   ///< Those of them to whom requests may go now.
+  double service = 0;           ///< Seconds of one run here.
+  double excess = 0;            ///< Own requests/s that our slots cannot serve.
   FunctionMemory memory;
   FunctionPlan plan;
 };
@@ -54,26 +44,6 @@ struct Pool {
     return std::clamp(usable - used + displaced, 0.0, rate_max);
   }
 };
-
-std::vector<Offer> sharers_of(const NodeView& view, const FunctionName& name) {
-  std::vector<Offer> sharers;
-  for (const NeighbourView& neighbour : view.neighbours) {
-    const auto found =
-        std::ranges::lower_bound(neighbour.functions, name, {}, &NeighbourFunction::function);
-    if (found != neighbour.functions.end() && found->function == name) {
-      sharers.push_back({&neighbour, &*found});
-    }
-  }
-  return sharers;
-}
-
-std::vector<Offer> offers_among(const std::vector<Offer>& sharers) {
-  std::vector<Offer> offers;
-  std::ranges::copy_if(sharers, std::back_inserter(offers), [](const Offer& sharer) {
-    return sharer.node->up && sharer.function->slots > 0;
-  });
-  return offers;
-}
 
 /// What we believe of a neighbour, after what it did with our forwards since the last plan.
 PeerMemory learn(PeerMemory memory, const NeighbourFunction& seen, double period_seconds) {
@@ -113,7 +83,7 @@ class Planner {
                 .service = to_seconds(function.service_time),
                 .memory = recall(memory.functions, function.function),
                 .plan = {.function = function.function}};
-      part.offers = offers_among(part.sharers);
+      part.offers = runners_among(part.sharers);
       parts_.push_back(std::move(part));
     }
     gather_pools();
@@ -159,13 +129,14 @@ class Planner {
 
   void add_peers(Part& part) {
     const auto degree = static_cast<double>(part.offers.size());
-    for (const Offer& offer : part.offers) {
+    for (const Sharer& offer : part.offers) {
       const NodeId& id = offer.node->id;
       const std::pair key(id, part.view->function);
       const PeerMemory learnt = learn(recall(before_.peers, key), *offer.function, period_);
       result_.memory.peers.insert_or_assign(key, learnt);
       const double service = to_seconds(offer.function->service_time);
-      const double believed = std::min(offer.promised() * learnt.quality, learnt.trust_clamp);
+      const double believed =
+          std::min(offer.promised().per_second * learnt.quality, learnt.trust_clamp);
       // The clamp holds for the floor, too: slots are claimed, and a claim must not draw work that
       // is then refused.
       const double explored =
@@ -186,7 +157,7 @@ class Planner {
     }
   }
 
-  static bool is_taker(const Offer& sharer) {
+  static bool is_taker(const Sharer& sharer) {
     return sharer.function->asked.per_second > 0 || (sharer.node->up && sharer.function->slots > 0);
   }
 
@@ -197,7 +168,7 @@ class Planner {
     std::vector<double> asks;  // Slot-seconds per second.
     double takers = 0;
     for (const Part* part : pool.parts) {
-      for (const Offer& sharer : part->sharers) {
+      for (const Sharer& sharer : part->sharers) {
         asks.push_back(sharer.function->asked.per_second * part->service);
         takers += is_taker(sharer) ? 1 : 0;
       }
@@ -208,7 +179,7 @@ class Planner {
     const double left = takers > 0 ? std::max(0.0, pool.headroom() - sum) / takers : 0;
     auto share = granted.begin();
     for (Part* part : pool.parts) {
-      for (const Offer& sharer : part->sharers) {
+      for (const Sharer& sharer : part->sharers) {
         const NodeId& id = sharer.node->id;
         // What was asked, to the last digit: a grant never exceeds the ask.
         const Rate grant{std::min(*share++ / part->service, sharer.function->asked.per_second)};
@@ -229,7 +200,7 @@ class Planner {
   void displace(const Pool& pool) {
     double asked = 0;
     for (const Part* part : pool.parts) {
-      for (const Offer& sharer : part->sharers) {
+      for (const Sharer& sharer : part->sharers) {
         asked += sharer.function->asked.per_second * part->service;
       }
     }
@@ -241,9 +212,9 @@ class Planner {
       const double most = knobs_.displaced_ratio_max * arrivals;
       memory.relayed += damping * (std::min(most, share) - memory.relayed);
       double promised = 0;
-      for (const Offer& offer : part->offers) {
+      for (const Sharer& offer : part->offers) {
         promised +=
-            offer.promised() *
+            offer.promised().per_second *
             recall(result_.memory.peers, std::pair(offer.node->id, part->view->function)).quality;
       }
       const double possible = std::max(0.0, promised - part->excess);
@@ -262,10 +233,10 @@ class Planner {
     if (wanted <= 0 || part.offers.empty()) return;
     std::vector<double> pull;
     double sum = 0;
-    for (const Offer& offer : part.offers) {
+    for (const Sharer& offer : part.offers) {
       const PeerMemory learnt =
           recall(result_.memory.peers, std::pair(offer.node->id, part.view->function));
-      pull.push_back(offer.promised() * learnt.quality + 1e-6);
+      pull.push_back(offer.promised().per_second * learnt.quality + 1e-6);
       sum += pull.back();
     }
     for (std::size_t at = 0; at < part.offers.size(); ++at) {

@@ -27,12 +27,15 @@ std::vector<Sharer> sharers_of(const NodeView& view, const FunctionName& functio
   return sharers;
 }
 
-std::vector<Sharer> runners_of(const NodeView& view, const FunctionName& function) {
-  std::vector<Sharer> runners = sharers_of(view, function);
-  std::erase_if(runners, [](const Sharer& sharer) {
+std::vector<Sharer> runners_among(std::vector<Sharer> sharers) {
+  std::erase_if(sharers, [](const Sharer& sharer) {
     return !sharer.node->up || sharer.function->slots <= 0;
   });
-  return runners;
+  return sharers;
+}
+
+std::vector<Sharer> runners_of(const NodeView& view, const FunctionName& function) {
+  return runners_among(sharers_of(view, function));
 }
 
 FunctionPeer peer_without_window(const Sharer& runner, double weight) {

@@ -24,6 +24,8 @@ struct Sharer {
 std::vector<Sharer> sharers_of(const NodeView& view, const FunctionName& function);
 
 /// Of them, those to whom requests may go: up, with slots for it.
+std::vector<Sharer> runners_among(std::vector<Sharer> sharers);
+/// The same, of all who share the function.
 std::vector<Sharer> runners_of(const NodeView& view, const FunctionName& function);
 
 /// `weight` is brought into the bounds of a plan. Holds as many requests as may come, and keeps its

@@ -30,6 +30,19 @@ double student_95(std::size_t degrees) {
   return degrees <= table.size() ? table.at(degrees - 1) : 1.96;
 }
 
+/// Puts what the oracle reached beside what the run did.
+void apply(const OracleScore& oracle, RunFigures& figures) {
+  figures.oracle_served = oracle.total.served_max;
+  const auto served = static_cast<double>(figures.counts.served());
+  if (oracle.total.served_max > 0) {
+    figures.served_over_oracle_ratio = served / oracle.total.served_max;
+    figures.oracle_forwarded_ratio = oracle.total.forwarded_min / oracle.total.served_max;
+  }
+  if (oracle.total.work_max > 0) {
+    figures.work_served_over_oracle_ratio = figures.counts.work_served / oracle.total.work_max;
+  }
+}
+
 /// The runs of one scenario and seed.
 class Group {
  public:
@@ -60,31 +73,11 @@ class Group {
   Result<ComparedRun> run_one(const Scenario& scenario, const Contender& contender,
                               std::optional<OracleScore>& oracle) const {
     RunTally tally(scenario);
-    const bool asks_oracle = plan_.with_oracle && !oracle;
-    auto arrivals = ArrivalCounts::of(scenario);
-    if (!arrivals) return pass_on(std::move(arrivals));
-    if (asks_oracle) {
-      tally.each_call = [&arrivals](const CallRecord& call) {
-        arrivals->add(call.arrival, call.node, call.function);
-      };
-    }
-    const RunOptions options{.strategy = contender.strategy,
-                             .is_omni = contender.is_omni,
-                             .as_published = contender.as_published,
-                             .seed = seed_,
-                             .period = plan_.period,
-                             .heartbeat = plan_.heartbeat,
-                             .dispatcher = plan_.dispatcher};
-    auto totals = run_scenario(scenario, options, tally);
-    if (!totals) return pass_on(std::move(totals));
-    if (asks_oracle) {
-      auto score = score_oracle(scenario, *arrivals);
-      if (!score) return pass_on(std::move(score));
-      oracle = *score;
-    }
-    ComparedRun run{.figures = figures_of(tally, *totals, options)};
+    auto figures =
+        run_scored(options_of(plan_, contender, seed_), tally, oracle, plan_.with_oracle);
+    if (!figures) return pass_on(std::move(figures));
+    ComparedRun run{.figures = std::move(*figures)};
     run.figures.scenario = source_.name;
-    if (oracle) apply(*oracle, run.figures);
     for (const CallCounts& node : tally.nodes()) {
       run.node_success.push_back(node.offered > 0 ? node.success_ratio()
                                                   : std::numeric_limits<double>::quiet_NaN());
@@ -108,16 +101,39 @@ double mean_of(const std::vector<double>& values) {
 
 }  // namespace
 
-void apply(const OracleScore& oracle, RunFigures& figures) {
-  figures.oracle_served = oracle.total.served_max;
-  const auto served = static_cast<double>(figures.counts.served());
-  if (oracle.total.served_max > 0) {
-    figures.served_over_oracle_ratio = served / oracle.total.served_max;
-    figures.oracle_forwarded_ratio = oracle.total.forwarded_min / oracle.total.served_max;
+RunOptions options_of(const ComparisonPlan& plan, const Contender& contender, std::uint64_t seed) {
+  return {.strategy = contender.strategy,
+          .is_omni = contender.is_omni,
+          .as_published = contender.as_published,
+          .seed = seed,
+          .period = plan.period,
+          .heartbeat = plan.heartbeat,
+          .dispatcher = plan.dispatcher};
+}
+
+Result<RunFigures> run_scored(const RunOptions& options, RunTally& tally,
+                              std::optional<OracleScore>& oracle, bool with_oracle) {
+  const Scenario& scenario = tally.scenario();
+  auto arrivals = ArrivalCounts::of(scenario);
+  if (!arrivals) return pass_on(std::move(arrivals));
+  const bool asks_oracle = with_oracle && !oracle;
+  if (asks_oracle) {
+    tally.each_call = [&arrivals, told = tally.each_call](const CallRecord& call) {
+      arrivals->add(call.arrival, call.node, call.function);
+      if (told) told(call);
+    };
   }
-  if (oracle.total.work_max > 0) {
-    figures.work_served_over_oracle_ratio = figures.counts.work_served / oracle.total.work_max;
+  auto totals = run_scenario(scenario, options, tally);
+  tally.each_call = {};
+  if (!totals) return pass_on(std::move(totals));
+  if (asks_oracle) {
+    auto score = score_oracle(scenario, *arrivals);
+    if (!score) return pass_on(std::move(score));
+    oracle = std::move(*score);
   }
+  RunFigures figures = figures_of(tally, *totals, options);
+  if (oracle) apply(*oracle, figures);
+  return figures;
 }
 
 std::string Contender::name() const {
@@ -182,27 +198,26 @@ std::vector<StrategyMeans> means_of(const ComparisonPlan& plan,
     std::vector<double> behind;
     double change_worst = 0;
     std::size_t worse = 0;
-    const auto add = [&](double& sum, double value) { sum += value; };
     for (std::size_t first = 0; first + contenders <= runs.size(); first += contenders) {
       const ComparedRun& run = runs[first + which];
       const RunFigures& f = run.figures;
       ++means.runs;
       const double score = f.served_over_oracle_ratio.value_or(0);
       by_family[f.scenario].push_back(score);
-      add(means.served_over_oracle_ratio, score);
-      add(means.success_ratio, f.success_ratio);
-      add(means.stress_success_ratio, f.stress_success_ratio);
-      add(means.work_served_over_oracle_ratio, f.work_served_over_oracle_ratio.value_or(0));
-      add(means.forwarded_ratio, f.forwarded_ratio);
-      add(means.tries_ratio, f.tries_ratio);
-      add(means.wasted_tries_ratio, f.wasted_tries_ratio);
-      add(means.latency_ms_p50, to_millis(f.latency_p50));
-      add(means.latency_ms_p99, to_millis(f.latency_p99));
-      add(means.latency_ms_p999, to_millis(f.latency_p999));
-      add(means.messages_per_node_per_second, f.messages_per_node_per_second);
-      add(means.fairness_ratio, f.fairness_ratio);
-      add(means.worst_node_success_ratio, f.worst_node_success_ratio);
-      add(means.power_watts, f.power_watts);
+      means.served_over_oracle_ratio += score;
+      means.success_ratio += f.success_ratio;
+      means.stress_success_ratio += f.stress_success_ratio;
+      means.work_served_over_oracle_ratio += f.work_served_over_oracle_ratio.value_or(0);
+      means.forwarded_ratio += f.forwarded_ratio;
+      means.tries_ratio += f.tries_ratio;
+      means.wasted_tries_ratio += f.wasted_tries_ratio;
+      means.latency_ms_p50 += to_millis(f.latency_p50);
+      means.latency_ms_p99 += to_millis(f.latency_p99);
+      means.latency_ms_p999 += to_millis(f.latency_p999);
+      means.messages_per_node_per_second += f.messages_per_node_per_second;
+      means.fairness_ratio += f.fairness_ratio;
+      means.worst_node_success_ratio += f.worst_node_success_ratio;
+      means.power_watts += f.power_watts;
       if (omni && f.served_over_oracle_ratio) {
         behind.push_back(score -
                          runs[first + *omni].figures.served_over_oracle_ratio.value_or(score));

@@ -56,6 +56,14 @@ struct ComparedRun {
   std::vector<double> second_success;  ///< By second of arrival.
 };
 
+/// How a run of the plan is done.
+RunOptions options_of(const ComparisonPlan& plan, const Contender& contender, std::uint64_t seed);
+
+/// One run of the tally's scenario, with its score. `oracle` is what was reckoned for the same calls
+/// before; without, and with `with_oracle`, it is reckoned and put there.
+Result<RunFigures> run_scored(const RunOptions& options, RunTally& tally,
+                              std::optional<OracleScore>& oracle, bool with_oracle);
+
 /// Told after every run, from one thread at a time.
 using OnRun = std::function<void(const RunFigures& figures, std::size_t done, std::size_t all)>;
 
@@ -97,8 +105,5 @@ std::vector<StrategyMeans> means_of(const ComparisonPlan& plan,
                                     const std::vector<ComparedRun>& runs);
 
 nlohmann::ordered_json json_of(const StrategyMeans& means);
-
-/// Puts what the oracle reached beside what the run did.
-void apply(const OracleScore& oracle, RunFigures& figures);
 
 }  // namespace dfaas

@@ -110,9 +110,8 @@ bool OracleProblems::may_forward(NodeIndex home, const Neighbour& to, FunctionIn
                                  const State& state) const {
   const ScenarioNode& from = scenario_.nodes[home];
   const ScenarioNode& peer = scenario_.nodes[to.node];
-  const Sharing share = scenario_.functions[function].share;
-  const bool is_shared = share == Sharing::federation ||
-                         (share == Sharing::organisation && from.organisation == peer.organisation);
+  const bool is_shared =
+      admits(scenario_.functions[function].share, from.organisation, peer.organisation);
   const bool refuses = peer.lie && peer.lie->refuses_guests;
   return is_shared && !refuses && from.runs_agent && peer.runs_agent && state.is_up[to.node] &&
          !state.is_cut[to.link];

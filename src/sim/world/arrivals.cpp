@@ -94,4 +94,22 @@ Micros CallStream::draw_service_time() {
   return std::max(from_seconds(seconds), service_time_min);
 }
 
+Arrivals::Arrivals(const Scenario& scenario, std::uint64_t seed)
+    : end_(scenario.duration), heads_(scenario.loads.size()), open_(scenario.loads.size()) {
+  for (std::size_t at = 0; at < scenario.loads.size(); ++at) {
+    const ScenarioLoad& load = scenario.loads[at];
+    streams_.emplace_back(load, scenario.functions[load.function].service_time, seed, at);
+  }
+}
+
+std::optional<Micros> Arrivals::advance(std::size_t load) {
+  const auto next = streams_[load].next();
+  if (!next || next->at >= end_) {
+    --open_;
+    return std::nullopt;
+  }
+  heads_[load] = *next;
+  return next->at;
+}
+
 }  // namespace dfaas

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "core/base/instant.hpp"
 #include "core/base/random.hpp"
@@ -45,6 +46,27 @@ class CallStream {
   double into_step_ = 0;  ///< Seconds.
   std::size_t call_ = 0;  ///< Of the trace.
   bool is_first_ = true;
+};
+
+/// The calls of all loads of a scenario, those of each load in order of time.
+class Arrivals {
+ public:
+  /// `scenario` must outlive this.
+  Arrivals(const Scenario& scenario, std::uint64_t seed);
+
+  /// Goes on to the next call of a load and says when it comes; nothing after the end of the scenario.
+  /// Not to be called again then.
+  std::optional<Micros> advance(std::size_t load);
+  /// The call that advance() went to last.
+  [[nodiscard]] const Arrival& head(std::size_t load) const { return heads_[load]; }
+  /// Loads that have not come to their end.
+  [[nodiscard]] std::size_t open() const { return open_; }
+
+ private:
+  Micros end_;
+  std::vector<CallStream> streams_;
+  std::vector<Arrival> heads_;
+  std::size_t open_;
 };
 
 }  // namespace dfaas

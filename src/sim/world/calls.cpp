@@ -43,17 +43,14 @@ Micros World::charge(NodeIndex at, Micros cost) {
 // --- users
 
 void World::next_arrival(std::uint32_t load) {
-  heads_[load] = streams_[load].next();
-  if (!heads_[load] || heads_[load]->at >= scenario_.duration) {
-    --open_loads_;
-    return;
-  }
-  events_.push(std::max(now(), Instant{heads_[load]->at}),
+  const auto at = arrivals_.advance(load);
+  if (!at) return;
+  events_.push(std::max(now(), Instant{*at}),
                {.what = Happening::arrival, .subject = {.index = load}});
 }
 
 void World::arrive(std::uint32_t load) {
-  const Arrival arrival = *heads_[load];
+  const Arrival arrival = arrivals_.head(load);
   next_arrival(load);
   const NodeIndex at = scenario_.loads[load].node;
   if (Instant{scenario_.nodes[at].joins_at} > now()) return;  // Nobody is there yet to ask.

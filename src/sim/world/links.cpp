@@ -64,6 +64,21 @@ bool Links::is_duplicated(std::size_t link) {
   return l.spec->duplicate_ratio > 0 && uniform(l.random, 0, 1) < l.spec->duplicate_ratio;
 }
 
+void Links::apply(const ScenarioFault& fault, int change) {
+  switch (fault.kind) {
+    case FaultKind::partition:
+      return cut_off(fault.nodes, change);
+    case FaultKind::link_cut:
+      return cut_both(fault.nodes[0], fault.nodes[1], change);
+    case FaultKind::one_way_cut:
+      return cut(fault.nodes[0], fault.nodes[1], change);
+    case FaultKind::node_crash:
+    case FaultKind::agent_crash:
+    case FaultKind::slowdown:
+      DFAAS_ASSERT(false, "only faults of links cut them");
+  }
+}
+
 void Links::cut(NodeIndex from, NodeIndex to, int change) {
   for (const Neighbour& neighbour : neighbours_[from]) {
     if (neighbour.node != to) continue;

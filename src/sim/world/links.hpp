@@ -37,10 +37,8 @@ class Links {
   bool is_duplicated(std::size_t link);
   [[nodiscard]] bool is_cut(NodeIndex from, NodeIndex to, std::size_t link) const;
 
-  /// A fault begins (+1) or ends (-1): both of its directions, one, or all between a group and others.
-  void cut(NodeIndex from, NodeIndex to, int change);
-  void cut_both(NodeIndex a, NodeIndex b, int change);
-  void cut_off(const std::vector<NodeIndex>& group, int change);
+  /// A fault of links begins (+1) or ends (-1). Requires partition, link_cut or one_way_cut.
+  void apply(const ScenarioFault& fault, int change);
 
  private:
   struct Link {
@@ -49,6 +47,11 @@ class Links {
     int cuts_back = 0;
     Random random;
   };
+  void cut(NodeIndex from, NodeIndex to, int change);
+  void cut_both(NodeIndex a, NodeIndex b, int change);
+  /// All between a group and others.
+  void cut_off(const std::vector<NodeIndex>& group, int change);
+
   std::vector<Link> links_;
   std::vector<std::vector<Neighbour>> neighbours_;
 };

@@ -61,18 +61,14 @@ class OmniWorld {
         options_(options),
         listener_(listener),
         links_(scenario, options.seed),
-        nodes_(scenario.nodes.size()) {
+        nodes_(scenario.nodes.size()),
+        arrivals_(scenario, options.seed) {
     totals_.nodes.resize(nodes_.size());
     for (NodeIndex at = 0; at < nodes_.size(); ++at) build(at);
-    for (std::size_t at = 0; at < scenario.loads.size(); ++at) {
-      const ScenarioLoad& load = scenario.loads[at];
-      streams_.emplace_back(load, scenario.functions[load.function].service_time, options.seed, at);
-    }
-    heads_.resize(streams_.size());
   }
 
   RunTotals run() {
-    for (std::uint32_t load = 0; load < streams_.size(); ++load) next_arrival(load);
+    for (std::uint32_t load = 0; load < scenario_.loads.size(); ++load) next_arrival(load);
     for (std::uint32_t fault = 0; fault < scenario_.faults.size(); ++fault) {
       const ScenarioFault& spec = scenario_.faults[fault];
       push(spec.at, {.what = Happening::fault_began, .subject = {.index = fault}});
@@ -80,7 +76,7 @@ class OmniWorld {
         push(*spec.until, {.what = Happening::fault_ended, .subject = {.index = fault}});
     }
     push(Micros{1'000'000}, {.what = Happening::second});
-    while (!events_.empty() && (open_loads_ > 0 || calls_.count() > 0)) {
+    while (!events_.empty() && (arrivals_.open() > 0 || calls_.count() > 0)) {
       happen(events_.pop());
       ++totals_.events;
     }
@@ -123,25 +119,12 @@ class OmniWorld {
   }
 
   void next_arrival(std::uint32_t load) {
-    heads_[load] = streams_[load].next();
-    const bool has_next = heads_[load] && heads_[load]->at < scenario_.duration;
-    if (!has_next) {
-      --open_loads_;
-    } else {
-      push(std::max(now(), heads_[load]->at),
-           {.what = Happening::arrival, .subject = {.index = load}});
-    }
+    const auto at = arrivals_.advance(load);
+    if (at) push(std::max(now(), *at), {.what = Happening::arrival, .subject = {.index = load}});
   }
 
   [[nodiscard]] bool has_joined(NodeIndex node) const {
     return nodes_[node].is_up && scenario_.nodes[node].joins_at <= now();
-  }
-
-  [[nodiscard]] bool shares(std::uint32_t function, NodeIndex home, NodeIndex other) const {
-    const Sharing share = scenario_.functions[function].share;
-    return share == Sharing::federation ||
-           (share == Sharing::organisation &&
-            scenario_.nodes[home].organisation == scenario_.nodes[other].organisation);
   }
 
   Pool* pool_for(NodeIndex node, std::size_t function) {
@@ -150,7 +133,7 @@ class OmniWorld {
   }
 
   void arrive(std::uint32_t load_number) {
-    const Arrival arrival = *heads_[load_number];
+    const Arrival arrival = arrivals_.head(load_number);
     next_arrival(load_number);
     const ScenarioLoad& load = scenario_.loads[load_number];
     if (scenario_.nodes[load.node].joins_at > now()) return;
@@ -173,16 +156,17 @@ class OmniWorld {
   std::vector<Place> places_for(const ScenarioLoad& load) {
     std::vector<Place> places;
     if (Pool* own = pool_for(load.node, load.function)) places.push_back({own, load.node});
-    if (!scenario_.nodes[load.node].runs_agent) return places;
+    const ScenarioNode& home = scenario_.nodes[load.node];
+    const Sharing share = scenario_.functions[load.function].share;
+    if (!home.runs_agent) return places;
     for (const Links::Neighbour& neighbour : links_.neighbours_of(load.node)) {
       const ScenarioNode& spec = scenario_.nodes[neighbour.node];
       Pool* pool = pool_for(neighbour.node, load.function);
-      const bool is_open =
-          has_joined(neighbour.node) && spec.runs_agent &&
-          !(spec.lie && spec.lie->refuses_guests) &&
-          !links_.is_cut(load.node, neighbour.node, neighbour.link) &&
-          !links_.is_cut(neighbour.node, load.node, neighbour.link) &&
-          shares(static_cast<std::uint32_t>(load.function), load.node, neighbour.node);
+      const bool is_open = has_joined(neighbour.node) && spec.runs_agent &&
+                           !(spec.lie && spec.lie->refuses_guests) &&
+                           !links_.is_cut(load.node, neighbour.node, neighbour.link) &&
+                           !links_.is_cut(neighbour.node, load.node, neighbour.link) &&
+                           admits(share, home.organisation, spec.organisation);
       if (pool != nullptr && is_open) {
         places.push_back({pool, neighbour.node, links_.rtt(neighbour.link) / 2});
       }
@@ -274,7 +258,6 @@ class OmniWorld {
   }
 
   void apply(const ScenarioFault& fault, bool begins) {
-    const int change = begins ? 1 : -1;
     switch (fault.kind) {
       case FaultKind::node_crash:
         for (const NodeIndex node : fault.nodes) begins ? crash(node) : restart(node);
@@ -282,11 +265,9 @@ class OmniWorld {
       case FaultKind::agent_crash:
         return;
       case FaultKind::partition:
-        return links_.cut_off(fault.nodes, change);
       case FaultKind::link_cut:
-        return links_.cut_both(fault.nodes[0], fault.nodes[1], change);
       case FaultKind::one_way_cut:
-        return links_.cut(fault.nodes[0], fault.nodes[1], change);
+        return links_.apply(fault, begins ? 1 : -1);
       case FaultKind::slowdown:
         for (const NodeIndex node : fault.nodes) {
           nodes_[node].slowdown *= begins ? fault.factor : 1 / fault.factor;
@@ -341,9 +322,7 @@ class OmniWorld {
   Links links_;
   std::vector<Node> nodes_;
   EventQueue<Event> events_;
-  std::vector<CallStream> streams_;
-  std::vector<std::optional<Arrival>> heads_;
-  std::size_t open_loads_ = scenario_.loads.size();
+  Arrivals arrivals_;
   Slots<Call> calls_;
   RunTotals totals_;
 };

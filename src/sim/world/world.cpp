@@ -22,18 +22,14 @@ World::World(const Scenario& scenario, const RunOptions& options, RunListener& l
       listener_(listener),
       strategy_(options.strategy),
       links_(scenario, options.seed),
-      nodes_(scenario.nodes.size()) {
+      nodes_(scenario.nodes.size()),
+      arrivals_(scenario, options.seed) {
   if (options.as_published) strategy_.plan = strategy_.plan_as_published;
   totals_.nodes.resize(nodes_.size());
   for (NodeIndex at = 0; at < nodes_.size(); ++at) ids_.push_back(node_id_of(at));
   for (const ScenarioFunction& function : scenario.functions) {
     deadlines_.push_back(function.effective_deadline());
   }
-  for (std::size_t at = 0; at < scenario.loads.size(); ++at) {
-    const ScenarioLoad& load = scenario.loads[at];
-    streams_.emplace_back(load, scenario.functions[load.function].service_time, options.seed, at);
-  }
-  heads_.resize(streams_.size());
 }
 
 RunTotals World::run() {
@@ -66,13 +62,12 @@ void World::begin() {
     at(spec.at, Happening::fault_began, fault);
     if (spec.until) at(*spec.until, Happening::fault_ended, fault);
   }
-  open_loads_ = streams_.size();
-  for (std::uint32_t load = 0; load < streams_.size(); ++load) next_arrival(load);
+  for (std::uint32_t load = 0; load < scenario_.loads.size(); ++load) next_arrival(load);
   at(Micros{1'000'000}, Happening::second_passed, 0);
 }
 
 bool World::is_over() const {
-  if (open_loads_ == 0 && calls_.count() == 0) return true;
+  if (arrivals_.open() == 0 && calls_.count() == 0) return true;
   return events_.next_at() > Instant{scenario_.duration + drain_max};
 }
 
@@ -153,11 +148,9 @@ void World::begin_fault(const ScenarioFault& fault) {
       for (const NodeIndex node : fault.nodes) nodes_[node].controller.reset();
       return;
     case FaultKind::partition:
-      return links_.cut_off(fault.nodes, 1);
     case FaultKind::link_cut:
-      return links_.cut_both(fault.nodes[0], fault.nodes[1], 1);
     case FaultKind::one_way_cut:
-      return links_.cut(fault.nodes[0], fault.nodes[1], 1);
+      return links_.apply(fault, 1);
     case FaultKind::slowdown:
       for (const NodeIndex node : fault.nodes) nodes_[node].slowdown *= fault.factor;
       return;
@@ -176,11 +169,9 @@ void World::end_fault(const ScenarioFault& fault) {
       }
       return;
     case FaultKind::partition:
-      return links_.cut_off(fault.nodes, -1);
     case FaultKind::link_cut:
-      return links_.cut_both(fault.nodes[0], fault.nodes[1], -1);
     case FaultKind::one_way_cut:
-      return links_.cut(fault.nodes[0], fault.nodes[1], -1);
+      return links_.apply(fault, -1);
     case FaultKind::slowdown:
       for (const NodeIndex node : fault.nodes) nodes_[node].slowdown /= fault.factor;
       return;

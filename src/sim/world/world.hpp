@@ -176,9 +176,7 @@ class World {
   Links links_;
   EventQueue<Event> events_;
   std::vector<Node> nodes_;
-  std::vector<CallStream> streams_;
-  std::vector<std::optional<Arrival>> heads_;  ///< By load: the call that comes next.
-  std::size_t open_loads_ = 0;
+  Arrivals arrivals_;
   std::vector<Micros> deadlines_;  ///< By function.
   std::vector<NodeId> ids_;        ///< By node.
   Slots<Call> calls_;

@@ -51,10 +51,11 @@ struct Neighbour {
   std::string boot_before;  ///< Its messages may still be under way.
   Sequences newest_of;
   std::vector<FunctionOffer> functions;
-  Leases asked;                           ///< By it, of us.
-  std::size_t asked_when_granted = 0;     ///< Functions of `asked` that our grants know.
-  std::vector<FunctionName> has_offered;  ///< For which it had room since it started; sorted.
-  Leases granted;                         ///< By it, to us.
+  Leases asked;                        ///< By it, of us.
+  std::size_t asked_when_granted = 0;  ///< Functions of `asked` that our grants know.
+  std::vector<FunctionName>
+      has_offered;  ///< For which it had room since it came or came back; sorted.
+  Leases granted;   ///< By it, to us.
   std::map<FunctionName, PeerCounters> counters;  ///< At the last plan.
   std::vector<FunctionAsk> asks;                  ///< What we ask of it now.
 };
@@ -431,6 +432,7 @@ struct Controller::State {
     const Micros patience = neighbour.draining ? draining_max : silence_max();
     if (!neighbour.up || now - neighbour.last_sign <= patience) return;
     neighbour.up = false;
+    neighbour.has_offered.clear();  // What it offers when it is back is news again.
     is_plan_due = true;
   }
 

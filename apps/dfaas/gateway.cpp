@@ -26,7 +26,7 @@ DispatcherSettings dispatcher_settings(const Settings& settings) {
   result.spill_wait_ratio = settings.number("dispatcher.spill_wait_ratio");
   result.user_wait_ratio = settings.number("dispatcher.user_wait_ratio");
   result.retry_ratio = settings.number("dispatcher.retry_ratio");
-  result.retries_per_second = settings.number("dispatcher.retries_per_second");
+  result.tries_burst = settings.number("dispatcher.tries_burst");
   result.peer_down_time = settings.millis("dispatcher.peer_down_ms");
   return result;
 }

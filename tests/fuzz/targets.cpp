@@ -70,7 +70,7 @@ void run_plan(std::string_view bytes) {
     Decision decision = dispatcher.arrive_user(id, function.function, now);
     while (decision.kind == Decision::Kind::try_peer) {
       now += Millis{10};
-      decision = dispatcher.not_started(id, Outcome::busy, 0, now);
+      decision = dispatcher.not_started(id, Outcome::busy, now);
     }
     DFAAS_ASSERT(decision.kind == Decision::Kind::refuse, "nothing runs here");
   }

@@ -69,7 +69,7 @@ std::optional<Outcome> parse_outcome(std::string_view text) {
 struct Dispatcher::State {
   State(DispatcherSettings given_settings, Random given_random)
       : settings(given_settings), random(given_random) {
-    retries.tokens = settings.retries_per_second;
+    tries.tokens = settings.tries_burst;
     settings.attempts_max = std::min(settings.attempts_max, static_cast<int>(dataplane::tries_max));
   }
 
@@ -83,7 +83,7 @@ struct Dispatcher::State {
   std::map<FunctionName, FunctionState> functions;
   std::pmr::unordered_map<RequestId, Request> requests{&memory};
   std::map<NodeId, PeerHealth> health;
-  TokenBucket retries;
+  TokenBucket tries;  ///< At neighbours; each call of a user brings a little more than one.
   std::vector<RequestId> started;
   std::vector<RequestId> refused;
 
@@ -325,12 +325,13 @@ struct Dispatcher::State {
 
   // --- neighbours
 
-  [[nodiscard]] static bool is_candidate(const Request& request, const PeerLink& link,
-                                         bool needs_room, Instant now) {
+  /// Only `spill` chooses by what it hears; the other rules go by the plan alone.
+  [[nodiscard]] static bool is_candidate(const FunctionState& f, const Request& request,
+                                         const PeerLink& link, Instant now) {
     if (!link.is_up || request.has_tried(link.health)) return false;
     if (link.health->is_suspect() && now < link.health->down_until) return false;
     if (link.state->outstanding >= link.to->window) return false;
-    return !needs_room || now >= link.state->full_until;
+    return rule_of(f) != RoutingRule::spill || now >= link.state->full_until;
   }
 
   /// Destinations that may be drawn, with their weights.
@@ -341,12 +342,12 @@ struct Dispatcher::State {
     double sum = 0;
   };
 
-  [[nodiscard]] Choices choices_for(const FunctionState& f, const Request& request, bool needs_room,
+  [[nodiscard]] Choices choices_for(const FunctionState& f, const Request& request,
                                     Instant now) const {
     Choices choices;
     const bool is_stale = now - plan_at > plan.lifetime;
     for (const PeerLink& link : f.links) {
-      if (choices.count == choices_max || !is_candidate(request, link, needs_room, now)) continue;
+      if (choices.count == choices_max || !is_candidate(f, request, link, now)) continue;
       const double weight = is_stale ? link.to->floor_weight : link.to->weight;
       choices.links[choices.count] = &link;
       choices.weights[choices.count] = weight;
@@ -358,9 +359,9 @@ struct Dispatcher::State {
 
   /// The neighbour for the next try: drawn by weight; of two draws the less busy one for its weight.
   [[nodiscard]] const PeerLink* choose_peer(const FunctionState& f, const Request& request,
-                                            bool needs_room, Instant now) {
+                                            Instant now) {
     if (f.links.empty()) return nullptr;
-    const Choices choices = choices_for(f, request, needs_room, now);
+    const Choices choices = choices_for(f, request, now);
     if (choices.count == 0) return nullptr;
     const std::span<const double> weights(choices.weights.data(), choices.count);
     const std::size_t first = weighted(random, weights);
@@ -387,16 +388,14 @@ struct Dispatcher::State {
     return {.kind = Decision::Kind::try_peer, .peer = link.to->id};
   }
 
-  /// First tries are free and fill the budget; what was lost is replayed whatever the budget says,
-  /// because it happens at most once per try; other further tries are paid.
-  bool pay_for_try(Cause cause, Instant now) {
-    retries.refill(settings.retries_per_second, settings.retries_per_second, now);
-    if (cause == Cause::not_started) return retries.take();
-    if (cause == Cause::arrived) {
-      retries.tokens = std::min(retries.tokens + settings.retry_ratio, settings.retries_per_second);
-    }
-    return true;
+  /// Each call of a user, wherever it runs, pays for one try and a part of another: so all tries together
+  /// stay below that many per call, however full the neighbours are, and while most calls run here the
+  /// few that do not may try as often as they like. What was lost is replayed whatever the budget says,
+  /// because it happens at most once per try.
+  void earn_tries() {
+    tries.tokens = std::min(tries.tokens + 1 + settings.retry_ratio, settings.tries_burst);
   }
+  bool pay_for_try(Cause cause) { return tries.take() || cause == Cause::lost; }
 
   /// A slot here, or the line, or refusal.
   Decision place_here(RequestId id, Request& request, Cause cause) {
@@ -420,8 +419,8 @@ struct Dispatcher::State {
   /// The neighbour to try now, if there is one and the budget has a try for it.
   const PeerLink* next_try(const Request& request, Cause cause, Instant now) {
     if (request.tries >= settings.attempts_max) return nullptr;
-    const PeerLink* to = choose_peer(*request.function, request, cause == Cause::not_started, now);
-    return to != nullptr && pay_for_try(cause, now) ? to : nullptr;
+    const PeerLink* to = choose_peer(*request.function, request, now);
+    return to != nullptr && pay_for_try(cause) ? to : nullptr;
   }
 
   /// Is it this one's turn to make room here by going to a neighbour first?
@@ -449,7 +448,7 @@ struct Dispatcher::State {
   /// The rule `shares`: neighbours that are away leave their share to the others.
   Decision arrive_by_shares(RequestId id, Request& request, Instant now) {
     FunctionState& f = *request.function;
-    const Choices choices = choices_for(f, request, false, now);
+    const Choices choices = choices_for(f, request, now);
     const double local = f.deployed ? f.plan->local_share : 0;
     double drawn = uniform(random, 0, 1) * (local + f.plan->refused_share + choices.sum);
     if (drawn < local || (choices.count == 0 && f.plan->refused_share <= 0)) {
@@ -585,8 +584,9 @@ struct Dispatcher::State {
     for (const FunctionPeer& to : f.plan->peers) {
       const PeerPlan* peer = find_peer(to.id);
       if (peer == nullptr) continue;
-      f.links.push_back(
-          {.to = &to, .is_up = peer->up, .state = &f.peers[to.id], .health = &health[to.id]});
+      PeerState& state = f.peers[to.id];
+      state.service_time = to.service_time;
+      f.links.push_back({.to = &to, .is_up = peer->up, .state = &state, .health = &health[to.id]});
     }
   }
 };
@@ -664,6 +664,7 @@ Decision Dispatcher::arrive_user(RequestId id, const FunctionName& function, Ins
   if (found == s.functions.end()) return refusal(Outcome::unknown);
   FunctionState& f = found->second;
   ++f.user_arrivals;
+  s.earn_tries();
   if (s.settings.home_reserve_ratio > 0) f.own_rate.count(now);  // Nothing else asks for it.
   return s.arrive(id, s.open(id, f, false), now);
 }
@@ -694,8 +695,7 @@ void Dispatcher::accepted(RequestId id, Instant /*now*/) {
   State::count_acceptance(found->second);
 }
 
-Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<int> room,
-                                 Instant now) {
+Decision Dispatcher::not_started(RequestId id, Outcome outcome, Instant now) {
   State& s = *state_;
   const auto found = s.requests.find(id);
   if (found == s.requests.end()) return {};
@@ -708,8 +708,9 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, std::optional<in
   } else {
     ++state.counters.refused;
     request.peer_health->failures = 0;
-    const bool is_full = outcome == Outcome::busy && room.value_or(0) == 0;
-    if (is_full) state.full_until = now + s.settings.full_memory;
+    const Micros memory =
+        from_seconds(s.settings.full_memory_ratio * to_seconds(state.service_time));
+    state.full_until = now + std::max(memory, s.settings.full_memory_min);
   }
   return s.place_again(id, request, Cause::not_started, outcome, now);
 }

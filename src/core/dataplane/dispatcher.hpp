@@ -12,8 +12,8 @@
 ///             call may free slots or refuse what waits: after it, started() hands out who may
 ///             start now, and refused_in_queue() who is over.
 /// Guarantees  A user is never refused while a local slot is free. A guest never waits in front of
-///             a user and is never forwarded. At most two different peers per user request, further
-///             tries paid from the retry budget. In-flight never exceeds the slots, except for what
+///             a user and is never forwarded. At most `attempts_max` different peers per user
+///             request, paid from a budget that each user's call fills. In-flight never exceeds the slots, except for what
 ///             ran already when deploy() lowered them. Every request ends exactly once.
 /// Limits      queue_length_max requests in line per function and class, whatever their expected
 ///             wait. State is kept for deployed functions, for those of the plan and their peers,
@@ -70,10 +70,10 @@ struct Decision {
 struct DispatcherSettings {
   /// Below this expected wait a user queues at once instead of trying a neighbour:
   /// `spill_wait_ratio` of the mean service time, at least `spill_wait_min`.
-  double spill_wait_ratio = 0.2;
-  Micros spill_wait_min{10'000};
+  double spill_wait_ratio = 0.1;
+  Micros spill_wait_min{5'000};
   /// A guest may queue below this expected wait.
-  double guest_wait_ratio = 0.5;
+  double guest_wait_ratio = 1.0;
   Micros guest_wait_min{20'000};
   /// A user whom no neighbour took may queue below this expected wait.
   double user_wait_ratio = 2.0;
@@ -82,11 +82,13 @@ struct DispatcherSettings {
   /// free is idle: 1 costs 2 % of what could be served, 8 % on sparse graphs, and helps nobody
   /// (docs/reference/strategies.md).
   double home_reserve_ratio = 0;
-  int attempts_max = 2;
-  double retry_ratio = 0.2;        ///< Retries per forward, long-term.
-  double retries_per_second = 10;  ///< And this many for nothing; also the size of the bucket.
-  /// A neighbour that told of no room gets no further tries for so long, or until it takes a first one.
-  Micros full_memory{1'000'000};
+  int attempts_max = 4;       ///< Neighbours that one request is offered to.
+  double retry_ratio = 0.15;  ///< Tries at neighbours per user's call, beyond one, in the long run.
+  double tries_burst = 10;    ///< So many may be saved up.
+  /// A neighbour that refused gets no further tries for so long, or until it takes one that was under
+  /// way: `full_memory_ratio` of the mean service time there, at least `full_memory_min`.
+  double full_memory_ratio = 1.0;
+  Micros full_memory_min{10'000};
   Micros peer_down_time{1'000'000};  ///< After two consecutive unreachable answers.
   int queue_length_max = 1000;
   Micros service_time_default{100'000};  ///< Until the first request was served.
@@ -125,8 +127,8 @@ class Dispatcher {
   /// The peer took it: slot taken there. Clears its failure count.
   void accepted(RequestId id, Instant now);
 
-  /// The peer did not start it; safe to go elsewhere. `room` is its DFaaS-Room, if told.
-  Decision not_started(RequestId id, Outcome outcome, std::optional<int> room, Instant now);
+  /// The peer did not start it; safe to go elsewhere.
+  Decision not_started(RequestId id, Outcome outcome, Instant now);
 
   /// The peer started it, or may have, and was lost. Another try only where the function is
   /// retry-safe and `replayable` (the caller still has the whole body); else refuse(unreachable).

@@ -64,7 +64,8 @@ struct DecayingRate {
 struct PeerState {
   PeerCounters counters;
   int outstanding = 0;
-  Instant full_until{};  ///< It told that it has no room.
+  Instant full_until{};    ///< It refused a moment ago.
+  Micros service_time{0};  ///< Of one run there, as the plan has it.
 };
 
 /// How one neighbour stands with all functions.

@@ -188,7 +188,10 @@ class Planner {
           result_.grants[id].push_back(
               {.function = part->view->function, .granted = grant, .left = gift});
         }
-        const double cap = 2 * grant.per_second + gift.per_second + guest_burst_per_second;
+        // Slots come free faster than grants are told: so anybody may have a part of the pool. Own
+        // users come first whatever the cap; it keeps one neighbour from taking what others need.
+        const double cap = 2 * grant.per_second + gift.per_second + guest_burst_per_second +
+                           knobs_.guest_cap_ratio * pool.usable / part->service;
         part->plan.guests.push_back({.id = id, .rate = Rate{std::min(cap, rate_max)}});
       }
     }

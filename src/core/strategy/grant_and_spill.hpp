@@ -21,6 +21,8 @@ namespace dfaas {
 struct GrantAndSpillKnobs {
   double usable_ratio = 0.95;  ///< rho: of the slots, what is planned with.
   double floor_ratio = 0.1;  ///< Of a neighbour's capacity, shared among its neighbours: explored.
+  /// Of our slots, the part that any neighbour may fill from the line, without a grant.
+  double guest_cap_ratio = 0.5;
   /// phi: most of our own demand that we send away to make room for others, in [0, 1]; 0: never.
   double displaced_ratio_max = 0;
 };

@@ -15,7 +15,6 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "core/base/assert.hpp"
-#include "core/base/text.hpp"
 #include "live/gateway/gateway_core.hpp"
 
 namespace dfaas {
@@ -189,13 +188,6 @@ asio::awaitable<void> await_answer(Try* attempt) {
   if (attempt->end.kind != ForwardEnd::Kind::answered) attempt->connection.close();
 }
 
-std::optional<int> room_of(const ResponseHead& head) {
-  const auto room = parse_unsigned(head.headers.get("DFaaS-Room"));
-  constexpr std::uint64_t sane_max = 1'000'000;
-  if (!room || *room > sane_max) return std::nullopt;
-  return static_cast<int>(*room);
-}
-
 }  // namespace
 
 asio::awaitable<Result<ClientConnection>> EgressPool::take() {
@@ -244,8 +236,7 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
     judge_silence(&attempt);
     attempt.connection.close();
   } else if (const auto outcome = parse_outcome(head->headers.get("DFaaS-Outcome"))) {
-    attempt.end = {
-        .kind = ForwardEnd::Kind::not_started, .outcome = *outcome, .room = room_of(*head)};
+    attempt.end = {.kind = ForwardEnd::Kind::not_started, .outcome = *outcome};
     if (together) {
       // Read the refusal's short text, so that the connection can be used again.
       std::array<char, 1024> piece{};

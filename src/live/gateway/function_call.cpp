@@ -212,7 +212,7 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
         const std::string outcome(to_text(forward.outcome));
         core->metrics.forward(call->label, peer_name, outcome);
         note(call, peer_name, outcome, since);
-        decision = core->dispatcher.not_started(call->id, forward.outcome, forward.room, now());
+        decision = core->dispatcher.not_started(call->id, forward.outcome, now());
         break;
       }
       case ForwardEnd::Kind::lost:

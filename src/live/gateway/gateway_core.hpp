@@ -155,7 +155,6 @@ struct ForwardEnd {
   };
   Kind kind = Kind::not_started;
   Outcome outcome = Outcome::unreachable;
-  std::optional<int> room;
   bool replayable = false;
   int status = 0;
   bool complete = true;  ///< With answered: the whole answer came.

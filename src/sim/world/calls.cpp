@@ -17,7 +17,6 @@ constexpr unsigned index_bits = 32;
 constexpr Micros processor_wait_min{1000};
 /// A user whose answer was lost on the way leaves after so long, at least.
 constexpr Micros patience_min{10'000'000};
-constexpr int room_max = 255;
 
 }  // namespace
 
@@ -193,8 +192,7 @@ void World::hear_refusal(Ticket ticket, const Event& event) {
   const NodeIndex home = load_of(*call).node;
   call->is_at_peer = false;
   ++totals_.nodes[home].forwards_refused;
-  const Decision decision =
-      nodes_[home].dispatcher->not_started(call->id, event.outcome, event.detail, now());
+  const Decision decision = nodes_[home].dispatcher->not_started(call->id, event.outcome, now());
   follow(ticket, decision);
 }
 
@@ -204,8 +202,7 @@ void World::time_out(Ticket ticket) {
   ++totals_.nodes[home].forwards_lost;
   cancel_guest(call);
   call.is_at_peer = false;
-  follow(ticket,
-         nodes_[home].dispatcher->not_started(call.id, Outcome::unreachable, std::nullopt, now()));
+  follow(ticket, nodes_[home].dispatcher->not_started(call.id, Outcome::unreachable, now()));
 }
 
 /// The plan has its peer down.
@@ -216,9 +213,9 @@ void World::lose_at_peer(Ticket ticket) {
   cancel_guest(call);
   call.is_at_peer = false;
   const bool was_admitted = call.guest.stamp != 0;
-  follow(ticket, was_admitted ? nodes_[home].dispatcher->lost(call.id, true, now())
-                              : nodes_[home].dispatcher->not_started(call.id, Outcome::unreachable,
-                                                                     std::nullopt, now()));
+  follow(ticket, was_admitted
+                     ? nodes_[home].dispatcher->lost(call.id, true, now())
+                     : nodes_[home].dispatcher->not_started(call.id, Outcome::unreachable, now()));
 }
 
 void World::cancel_guest(const Call& call) {
@@ -249,7 +246,7 @@ void World::decide_offer(Ticket ticket, std::uint16_t attempt) {
   if (!node.is_up) return expect_silence(ticket, *call);
   const ScenarioLoad& load = load_of(*call);
   if (scenario_.nodes[at].lie && scenario_.nodes[at].lie->refuses_guests) {
-    return tell_refusal(ticket, *call, Outcome::busy, 1);  // With room, or so it says.
+    return tell_refusal(ticket, *call, Outcome::busy);
   }
   const Ticket guest_ticket = guests_.add({.call = ticket,
                                            .attempt = attempt,
@@ -266,8 +263,7 @@ void World::decide_offer(Ticket ticket, std::uint16_t attempt) {
       guest.id, function, is_at_home_too ? "code" : "", ids_[load.node], std::nullopt, now());
   if (decision.kind == Decision::Kind::refuse) {
     guests_.take(guest_ticket);
-    const int room = node.dispatcher->room(function, now());
-    tell_refusal(ticket, *call, decision.reason, room);
+    tell_refusal(ticket, *call, decision.reason);
   } else {
     call->guest = guest_ticket;
     if (decision.kind == Decision::Kind::serve) {
@@ -279,12 +275,11 @@ void World::decide_offer(Ticket ticket, std::uint16_t attempt) {
   pump(at);
 }
 
-void World::tell_refusal(Ticket ticket, const Call& call, Outcome outcome, int room) {
+void World::tell_refusal(Ticket ticket, const Call& call, Outcome outcome) {
   const NodeIndex home = load_of(call).node;
   const auto delay = links_.delay_repeated(call.peer, home, links_.between(home, call.peer));
   if (!delay) return expect_silence(ticket, call);
   after(*delay, {.what = Happening::refusal_known,
-                 .detail = static_cast<std::uint8_t>(std::min(room, room_max)),
                  .outcome = outcome,
                  .attempt = call.attempt,
                  .subject = ticket});

@@ -37,7 +37,7 @@ class World {
     offer_handled,     ///< The peer's processor got to it.
     guest_run_ended,   ///< Of guest.
     acceptance_known,  ///< The origin hears that the peer started call.
-    refusal_known,     ///< The origin hears that the peer did not; `outcome` and room.
+    refusal_known,     ///< The origin hears that the peer did not; `outcome`.
     answer_arrived,    ///< The user has it.
     try_timed_out,     ///< The origin heard nothing of the peer for too long.
     cancel_arrived,    ///< The peer hears that the origin gave up guest.
@@ -54,7 +54,6 @@ class World {
 
   struct Event {
     Happening what = Happening::arrival;
-    std::uint8_t detail = 0;          ///< Room that a refusal told of.
     Outcome outcome = Outcome::busy;  ///< Of a refusal.
     std::uint16_t attempt = 0;        ///< Of the call, while it may be at another peer by now.
     Ticket subject;
@@ -135,7 +134,7 @@ class World {
   void end_guest(Ticket ticket);
   void expect_silence(Ticket ticket, const Call& call);
   void expect_leaving(Ticket ticket, const Call& call);
-  void tell_refusal(Ticket ticket, const Call& call, Outcome outcome, int room);
+  void tell_refusal(Ticket ticket, const Call& call, Outcome outcome);
   void hear_refusal(Ticket ticket, const Event& event);
   void time_out(Ticket ticket);
   void lose_at_peer(Ticket ticket);

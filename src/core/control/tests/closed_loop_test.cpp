@@ -286,7 +286,7 @@ class World {
 
   void offer(Call call, std::size_t to) {
     Node& peer = nodes_[to];
-    if (peer.is_dead) return refused_there(call, Outcome::unreachable, std::nullopt);
+    if (peer.is_dead) return refused_there(call, Outcome::unreachable);
     call.guest_id = ++peer.last_id;
     const Decision decision = peer.dispatcher.arrive_guest(call.guest_id, work, "code",
                                                            node_id(call.home), std::nullopt, now_);
@@ -298,15 +298,15 @@ class World {
         peer.waiting[call.guest_id] = [this, call, to] { run_there(call, to); };
         break;
       default:
-        refused_there(call, decision.reason, peer.dispatcher.room(work, now_));
+        refused_there(call, decision.reason);
     }
     pump(to);
   }
 
-  void refused_there(const Call& call, Outcome outcome, std::optional<int> room) {
-    after(one_way, [this, call, outcome, room] {
+  void refused_there(const Call& call, Outcome outcome) {
+    after(one_way, [this, call, outcome] {
       if (current(call) == nullptr) return;
-      follow(call, nodes_[call.home].dispatcher.not_started(call.id, outcome, room, now_));
+      follow(call, nodes_[call.home].dispatcher.not_started(call.id, outcome, now_));
       pump(call.home);
     });
   }

@@ -79,9 +79,9 @@ TEST_F(DispatcherTest, ServesUsersHereWhileASlotIsFree) {
 }
 
 TEST_F(DispatcherTest, QueuesAUserAtOnceWhereTheWaitIsShort) {
-  start(6, plan_with("ab"));
-  fill(6);
-  // One place ahead frees after 100 ms / 6 = 17 ms, below the 20 ms of the rule; two do not.
+  start(12, plan_with("ab"));
+  fill(12);
+  // One place ahead frees after 100 ms / 12 = 8 ms, below the 10 ms of the rule; two do not.
   EXPECT_EQ(user(0), Kind::queue);
   EXPECT_EQ(user(0), Kind::try_peer);
 }
@@ -104,22 +104,22 @@ TEST_F(DispatcherTest, KeepsTheQueueWithinItsMaximumHoweverShortTheWait) {
   EXPECT_EQ(user(0), Kind::refuse);
 }
 
-TEST_F(DispatcherTest, TriesAtMostTwoDifferentNeighbours) {
-  start(0, plan_with("abc"));
+TEST_F(DispatcherTest, TriesAtMostSoManyDifferentNeighbours) {
+  start(0, plan_with("abc"), {.attempts_max = 2});
   const Decision first = dispatcher_.arrive_user(1, work, at(0));
   ASSERT_EQ(first.kind, Kind::try_peer);
-  const Decision second = dispatcher_.not_started(1, Outcome::busy, 0, at(0));
+  const Decision second = dispatcher_.not_started(1, Outcome::busy, at(0));
   ASSERT_EQ(second.kind, Kind::try_peer);
   EXPECT_NE(second.peer, first.peer);
-  EXPECT_EQ(dispatcher_.not_started(1, Outcome::busy, 0, at(0)).kind, Kind::refuse);
+  EXPECT_EQ(dispatcher_.not_started(1, Outcome::busy, at(0)).kind, Kind::refuse);
 }
 
-TEST_F(DispatcherTest, TriesNoThirdNeighbourEvenForALostRequest) {
-  start(0, plan_with("abc"));
+TEST_F(DispatcherTest, TriesNoFurtherNeighbourEvenForALostRequest) {
+  start(0, plan_with("abc"), {.attempts_max = 2});
   dispatcher_.deploy(work, 1, "digest", {.retry_safe = true}, at(0));
   fill(1);
   ASSERT_EQ(dispatcher_.arrive_user(2, work, at(0)).kind, Kind::try_peer);
-  ASSERT_EQ(dispatcher_.not_started(2, Outcome::busy, 0, at(0)).kind, Kind::try_peer);
+  ASSERT_EQ(dispatcher_.not_started(2, Outcome::busy, at(0)).kind, Kind::try_peer);
   dispatcher_.accepted(2, at(0));
   EXPECT_EQ(dispatcher_.lost(2, true, at(0)).kind, Kind::queue);
 }
@@ -150,7 +150,7 @@ TEST_F(DispatcherTest, ComesHomeWhenASlotBecameFreeDuringTheTry) {
   fill(1);
   ASSERT_EQ(dispatcher_.arrive_user(2, work, at(0)).kind, Kind::try_peer);
   dispatcher_.finished(1, Micros{100'000}, at(0.1));
-  EXPECT_EQ(dispatcher_.not_started(2, Outcome::busy, 0, at(0.1)).kind, Kind::serve);
+  EXPECT_EQ(dispatcher_.not_started(2, Outcome::busy, at(0.1)).kind, Kind::serve);
 }
 
 TEST_F(DispatcherTest, StaysWithinTheWindowOfANeighbour) {
@@ -162,25 +162,42 @@ TEST_F(DispatcherTest, StaysWithinTheWindowOfANeighbour) {
   EXPECT_EQ(user(0), Kind::try_peer);
 }
 
-TEST_F(DispatcherTest, PaysFurtherTriesFromTheBudget) {
-  start(0, plan_with("ab", 1000));
-  int retries = 0;
+TEST_F(DispatcherTest, MakesNoMoreTriesThanTheBudgetHasForEachCall) {
+  const DispatcherSettings settings{.full_memory_ratio = 0, .full_memory_min = Micros{0}};
+  start(0, plan_with("abcd", 1000), settings);
+  int tries = 0;
   for (RequestId id = 1; id <= 1000; ++id) {
-    ASSERT_EQ(dispatcher_.arrive_user(id, work, at(0)).kind, Kind::try_peer);
-    // Full is only what says so: refusals for another reason leave the second neighbour open.
-    if (dispatcher_.not_started(id, Outcome::limit, 1, at(0)).kind != Kind::try_peer) continue;
-    ++retries;
-    EXPECT_EQ(dispatcher_.not_started(id, Outcome::limit, 1, at(0)).kind, Kind::refuse);
+    Decision decision = dispatcher_.arrive_user(id, work, at(0));
+    ASSERT_EQ(decision.kind, Kind::try_peer) << "the first try is paid by the call itself";
+    while (decision.kind == Kind::try_peer) {
+      ++tries;
+      decision = dispatcher_.not_started(id, Outcome::busy, at(0));
+    }
   }
-  EXPECT_LE(retries, 10 + 200);
-  EXPECT_GE(retries, 200);
+  EXPECT_LE(tries, 1150 + 10);
+  EXPECT_GE(tries, 1150);
+}
+
+TEST_F(DispatcherTest, LeavesANeighbourThatRefusedAloneForAServiceTime) {
+  RoutingPlan plan = plan_with("a");
+  plan.functions[0].peers[0].service_time = Micros{200'000};
+  start(0, plan);
+  ASSERT_EQ(user(0), Kind::try_peer);
+  ASSERT_EQ(user(0), Kind::try_peer);
+  dispatcher_.not_started(last_, Outcome::busy, at(0));
+  EXPECT_EQ(user(0.19), Kind::refuse);
+  EXPECT_EQ(user(0.2), Kind::try_peer);
+  dispatcher_.not_started(last_, Outcome::limit, at(0.2));
+  EXPECT_EQ(user(0.3), Kind::refuse);
+  dispatcher_.accepted(1, at(0.3));  // It took one that was under way.
+  EXPECT_EQ(user(0.3), Kind::try_peer);
 }
 
 TEST_F(DispatcherTest, LeavesASilentNeighbourAloneForASecondThenAsksItOnce) {
   start(0, plan_with("a"));
   for (int failure = 0; failure < 2; ++failure) {
     ASSERT_EQ(user(0), Kind::try_peer);
-    dispatcher_.not_started(last_, Outcome::unreachable, std::nullopt, at(0));
+    dispatcher_.not_started(last_, Outcome::unreachable, at(0));
   }
   EXPECT_EQ(user(0.9), Kind::refuse);
   EXPECT_EQ(user(1.1), Kind::try_peer);
@@ -364,7 +381,7 @@ TEST_F(DispatcherTest, TellsNoRoomWhileOthersWait) {
 // --- changes under way
 
 TEST_F(DispatcherTest, RefusesWhatWaitsWhenTheFunctionIsRemovedAndLetsTheRestRun) {
-  start(1, plan_with("a"));
+  start(1, plan_with("a"), {.guest_wait_ratio = 0, .guest_wait_min = Micros{0}});
   fill(1);
   ASSERT_EQ(guest('a', 0).kind, Kind::refuse);
   dispatcher_.install(plan_with(""), at(0));
@@ -443,8 +460,8 @@ TEST_F(DispatcherTest, CountsWhatNeighboursDid) {
   dispatcher_.accepted(1, at(4));
   dispatcher_.accepted(1, at(4));
   dispatcher_.finished(1, std::nullopt, at(5));
-  dispatcher_.not_started(2, Outcome::busy, 0, at(4));
-  dispatcher_.not_started(3, Outcome::unreachable, std::nullopt, at(4));
+  dispatcher_.not_started(2, Outcome::busy, at(4));
+  dispatcher_.not_started(3, Outcome::unreachable, at(4));
   dispatcher_.accepted(4, at(4));
   dispatcher_.lost(4, false, at(5));
   EXPECT_THAT(seen().peers,
@@ -473,9 +490,9 @@ TEST_F(DispatcherTest, GivesAFarNeighbourMoreTime) {
   plan.peers[1].rtt = Micros{200'000};
   plan.functions[0].peers[0].service_time = Micros{1'000'000};
   start(0, plan);
-  // Twice half a service time for its queue; four round trips and twice 50 ms.
-  EXPECT_EQ(dispatcher_.attempt_time_limit(work, node('a')), Micros{1'000'000});
-  EXPECT_EQ(dispatcher_.attempt_time_limit(work, node('b')), Micros{900'000});
+  // Twice a service time for its queue; four round trips and twice 100 ms.
+  EXPECT_EQ(dispatcher_.attempt_time_limit(work, node('a')), Micros{2'000'000});
+  EXPECT_EQ(dispatcher_.attempt_time_limit(work, node('b')), Micros{1'000'000});
   EXPECT_EQ(dispatcher_.attempt_time_limit(work, node('z')), Micros{250'000});
 }
 

@@ -27,7 +27,7 @@ TEST(Settings, LaterSourcesWin) {
   EXPECT_EQ(settings->millis("strategy.period_ms").count(), 3000);
   EXPECT_EQ(settings->origin("strategy.period_ms"), "--set");
   EXPECT_EQ(settings->origin("user.bind"), "default");
-  EXPECT_EQ(settings->number("dispatcher.retry_ratio"), 0.2);
+  EXPECT_EQ(settings->number("dispatcher.retry_ratio"), 0.15);
 }
 
 struct Bad {

@@ -113,8 +113,8 @@ TEST(GrantAndSpill, GrantsItsHeadroomFairlyAndGivesTheRestAhead) {
   EXPECT_NEAR(result.grants[node(1)][0].granted.per_second, 10, 1e-9);
   EXPECT_NEAR(result.grants[node(2)][0].granted.per_second, 20, 1e-9);
   EXPECT_NEAR(result.grants[node(3)][0].left.per_second, 10, 1e-9);
-  // Twice the grant, what is left, and a burst.
-  EXPECT_NEAR(result.functions[0].guests[1].rate.per_second, 2 * 20 + 10 + 2, 1e-9);
+  // Twice the grant, what is left, a burst, and half of what the slots can do.
+  EXPECT_NEAR(result.functions[0].guests[1].rate.per_second, 2 * 20 + 10 + 2 + 95.0 / 2, 1e-9);
 }
 
 TEST(GrantAndSpill, AdmitsWhoSharesTheFunctionBeforeItAsksOrRunsIt) {

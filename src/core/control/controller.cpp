@@ -50,7 +50,7 @@ struct Neighbour {
   std::string boot;
   std::string boot_before;  ///< Its messages may still be under way.
   Sequences newest_of;
-  std::vector<FunctionOffer> functions;
+  SharedList<FunctionOffer> functions;
   Leases asked;                        ///< By it, of us.
   std::size_t asked_when_granted = 0;  ///< Functions of `asked` that our grants know.
   std::vector<FunctionName>
@@ -108,6 +108,7 @@ struct Controller::State {
   StrategyMemory memory;
   RoutingPlan plan;
   std::map<NodeId, Neighbour> neighbours;
+  std::vector<std::pair<NodeId, Neighbour*>> neighbours_by_id;  ///< The same, side by side.
   std::map<FunctionName, OwnFunction> functions;
   std::string gateway_boot;
   std::uint64_t sequence = 0;
@@ -122,10 +123,26 @@ struct Controller::State {
   std::map<NodeId, std::vector<FunctionGrant>> grants;
   Instant granted_at{};
   bool are_asks_new = false;  ///< Some came that `grants` do not know.
+  SharedList<FunctionOffer> own_offers;
+  bool are_offers_new = true;  ///< `own_offers` are of before.
 
   [[nodiscard]] Millis lifetime() const { return 3 * settings.period; }
   [[nodiscard]] Micros silence_max() const {
     return settings.heartbeats_missed_max * settings.heartbeat;
+  }
+
+  // --- neighbours
+
+  void list_neighbours() {
+    neighbours_by_id.clear();
+    for (auto& [id, neighbour] : neighbours) neighbours_by_id.emplace_back(id, &neighbour);
+  }
+
+  /// Null when it is none. Asked with every message.
+  [[nodiscard]] Neighbour* find_neighbour(const NodeId& id) const {
+    const auto found = std::ranges::lower_bound(
+        neighbours_by_id, id, {}, [](const auto& entry) -> const NodeId& { return entry.first; });
+    return found == neighbours_by_id.end() || found->first != id ? nullptr : found->second;
   }
 
   // --- the view
@@ -283,6 +300,7 @@ struct Controller::State {
       function.guests_at_plan = seen.guest_arrivals;
       function.counted_from = now;
       function.has_rate = true;
+      are_offers_new = true;
     }
   }
 
@@ -357,23 +375,33 @@ struct Controller::State {
 
   // --- messages
 
+  /// What runs here for others, made anew only when it changed: it goes to every neighbour.
+  const SharedList<FunctionOffer>& offers() {
+    if (!are_offers_new) return own_offers;
+    are_offers_new = false;
+    std::vector<FunctionOffer> list;
+    for (const auto& [name, function] : functions) {
+      const FunctionObservation& seen = function.seen;
+      if (!seen.deployed || seen.traits.share == Sharing::node) continue;
+      list.push_back({.function = name,
+                      .digest = seen.digest,
+                      .slots = seen.slots,
+                      .service_time = std::chrono::ceil<Millis>(seen.service_time),
+                      .share = seen.traits.share,
+                      .pool = seen.traits.pool,
+                      .arrivals = function.arrivals});
+    }
+    own_offers = SharedList(std::move(list));
+    return own_offers;
+  }
+
   ExchangeMessage message() {
     ExchangeMessage out{.boot = settings.boot,
                         .sequence = ++sequence,
                         .lifetime = lifetime(),
                         .name = settings.name,
                         .draining = draining};
-    for (const auto& [name, function] : functions) {
-      const FunctionObservation& seen = function.seen;
-      if (!seen.deployed || seen.traits.share == Sharing::node) continue;
-      out.functions.push_back({.function = name,
-                               .digest = seen.digest,
-                               .slots = seen.slots,
-                               .service_time = std::chrono::ceil<Millis>(seen.service_time),
-                               .share = seen.traits.share,
-                               .pool = seen.traits.pool,
-                               .arrivals = function.arrivals});
-    }
+    out.functions = offers();
     return out;
   }
 
@@ -399,7 +427,8 @@ struct Controller::State {
              a.share == b.share && a.pool == b.pool;
     };
     if (neighbour.name != message.name || neighbour.draining != message.draining ||
-        !std::ranges::equal(neighbour.functions, message.functions, is_same)) {
+        (!neighbour.functions.shares_with(message.functions) &&
+         !std::ranges::equal(neighbour.functions, message.functions, is_same))) {
       is_plan_due = true;
     }
     neighbour.name = message.name;
@@ -434,6 +463,14 @@ struct Controller::State {
     neighbour.up = false;
     neighbour.has_offered.clear();  // What it offers when it is back is news again.
     is_plan_due = true;
+  }
+
+  /// Without the copy that a braced list would make.
+  static std::vector<ControllerAction> only(ControllerAction action) {
+    std::vector<ControllerAction> actions;
+    actions.reserve(2);  // A plan may come after it.
+    actions.push_back(std::move(action));
+    return actions;
   }
 
   std::vector<ControllerAction> with_due_plan(Instant now, std::vector<ControllerAction> actions) {
@@ -480,6 +517,7 @@ struct Controller::State {
       }
       own.seen = seen;
     }
+    are_offers_new = true;
     if (is_first) mark_counters();
     // Both are sorted, and all that was observed is among ours by now.
     if (functions.size() > observation.functions.size()) {
@@ -516,12 +554,12 @@ struct Controller::State {
   }
 
   std::vector<ControllerAction> on(Instant now, const ExchangeArrived& event) {
-    const auto found = neighbours.find(event.from);
-    if (found == neighbours.end()) {
+    Neighbour* const found = find_neighbour(event.from);
+    if (found == nullptr) {
       ++dropped;
-      return {AnswerExchange{message()}};
+      return only(AnswerExchange{message()});
     }
-    Neighbour& neighbour = found->second;
+    Neighbour& neighbour = *found;
     if (!learn(neighbour, event.message, &Sequences::request)) {
       ++dropped;
     } else {
@@ -529,7 +567,7 @@ struct Controller::State {
     }
     ExchangeMessage answer = message();
     if (is_planned && !draining) answer.grants = grants_for(event.from, neighbour, now);
-    return with_due_plan(now, {AnswerExchange{std::move(answer)}});
+    return with_due_plan(now, only(AnswerExchange{std::move(answer)}));
   }
 
   void take_asks(Neighbour& neighbour, const ExchangeMessage& request, Instant now) {
@@ -546,12 +584,12 @@ struct Controller::State {
   }
 
   std::vector<ControllerAction> on(Instant now, const ExchangeAnswered& event) {
-    const auto found = neighbours.find(event.from);
-    if (found == neighbours.end()) {
+    Neighbour* const found = find_neighbour(event.from);
+    if (found == nullptr) {
       ++dropped;
       return {};
     }
-    Neighbour& neighbour = found->second;
+    Neighbour& neighbour = *found;
     if (!learn(neighbour, event.message, &Sequences::answer)) {
       ++dropped;  // Overtaken by a newer answer: late, but its sender is alive.
     } else {
@@ -572,9 +610,9 @@ struct Controller::State {
   }
 
   std::vector<ControllerAction> on(Instant now, const ExchangeFailed& event) {
-    const auto found = neighbours.find(event.to);
-    if (found == neighbours.end()) return {};
-    Neighbour& neighbour = found->second;
+    Neighbour* const found = find_neighbour(event.to);
+    if (found == nullptr) return {};
+    Neighbour& neighbour = *found;
     if (event.only_agent_away || event.is_disowned) neighbour.last_sign = now;
     // As one that stops: nothing new. Its next answer says otherwise, should it take us in again.
     if (event.is_disowned && !std::exchange(neighbour.draining, true)) is_plan_due = true;
@@ -586,6 +624,7 @@ struct Controller::State {
     const auto [place, is_new] = neighbours.try_emplace(event.id);
     Neighbour& neighbour = place->second;
     if (is_new) {
+      list_neighbours();
       // What the gateway counted of it before is not news of it.
       mark_counters(event.id, neighbour);
     }
@@ -596,11 +635,12 @@ struct Controller::State {
     neighbour.organisation = event.organisation;
     neighbour.slot = event.slot;
     SendExchange send{.to = event.id, .message = message()};
-    return with_due_plan(now, {std::move(send)});
+    return with_due_plan(now, only(std::move(send)));
   }
 
   std::vector<ControllerAction> on(Instant now, const NeighbourGone& event) {
     if (neighbours.erase(event.id) == 0) return {};
+    list_neighbours();
     is_plan_due = true;
     return with_due_plan(now, {});
   }

@@ -112,7 +112,7 @@ struct NeighbourStatus {
   std::string state;  ///< "up", "draining" (up, but about to stop), "silent" (was up), "new".
   Micros rtt{0};
   std::optional<Micros> last_message_age;
-  std::vector<FunctionOffer> functions;
+  SharedList<FunctionOffer> functions;
 };
 
 class Controller {

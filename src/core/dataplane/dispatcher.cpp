@@ -5,10 +5,10 @@
 #include <array>
 #include <cmath>
 #include <span>
-#include <unordered_map>
 #include <utility>
 
 #include "core/base/assert.hpp"
+#include "core/dataplane/request_table.hpp"
 #include "core/dataplane/state.hpp"
 
 namespace dfaas {
@@ -73,7 +73,7 @@ struct Dispatcher::State {
     settings.attempts_max = std::min(settings.attempts_max, static_cast<int>(dataplane::tries_max));
   }
 
-  std::pmr::unsynchronized_pool_resource memory;  ///< Of requests and lines: they come and go.
+  std::pmr::unsynchronized_pool_resource memory;  ///< Of the lines: places in them come and go.
   DispatcherSettings settings;
   Random random;
   RoutingPlan plan;
@@ -81,7 +81,7 @@ struct Dispatcher::State {
   bool draining = false;
   std::map<std::string, PoolState> pools;  ///< By pool_key().
   std::map<FunctionName, FunctionState> functions;
-  std::pmr::unordered_map<RequestId, Request> requests{&memory};
+  dataplane::RequestTable requests;
   std::map<NodeId, PeerHealth> health;
   TokenBucket tries;  ///< At neighbours; each call of a user brings a little more than one.
   std::vector<RequestId> started;
@@ -183,7 +183,7 @@ struct Dispatcher::State {
           ++next->requests;
         } else {
           refused.push_back(*here);
-          requests.erase(*here);
+          requests.close(*here);
           --f.requests;
           --((line == &PoolState::users) ? f.users_waiting : f.guests_waiting);
           (pool.*line).erase(here);
@@ -202,17 +202,14 @@ struct Dispatcher::State {
   // --- moves
 
   Request& open(RequestId id, FunctionState& f, bool is_guest) {
-    const auto [place, is_new] =
-        requests.try_emplace(id, Request{.function = &f, .is_guest = is_guest});
-    DFAAS_ASSERT(is_new, "a request arrives once");
     ++f.requests;
-    return place->second;
+    return requests.open(id, {.function = &f, .is_guest = is_guest});
   }
 
   /// The one way out. The function may be gone afterwards.
-  void close(std::pmr::unordered_map<RequestId, Request>::iterator request) {
-    FunctionState& f = *request->second.function;
-    requests.erase(request);
+  void close(RequestId id, const Request& request) {
+    FunctionState& f = *request.function;
+    requests.close(id);
     --f.requests;
     forget_if_unused(f);
   }
@@ -254,7 +251,7 @@ struct Dispatcher::State {
   }
 
   Decision refuse(RequestId id, Outcome reason) {
-    close(requests.find(id));
+    close(id, requests.at(id));
     return refusal(reason);
   }
 
@@ -301,9 +298,9 @@ struct Dispatcher::State {
   }
 
   void end(RequestId id, Instant now) {
-    const auto found = requests.find(id);
-    if (found == requests.end()) return;
-    Request& request = found->second;
+    Request* found = requests.find(id);
+    if (found == nullptr) return;
+    Request& request = *found;
     PoolState* pool = request.pool;
     switch (request.phase) {
       case Phase::running:
@@ -317,7 +314,7 @@ struct Dispatcher::State {
         pool = nullptr;
         break;
     }
-    close(found);
+    close(id, request);
     if (pool == nullptr) return;
     fill_slots(*pool, now);
     forget_if_empty(pool);
@@ -690,16 +687,16 @@ Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function,
 
 void Dispatcher::accepted(RequestId id, Instant /*now*/) {
   State& s = *state_;
-  const auto found = s.requests.find(id);
-  if (found == s.requests.end() || found->second.phase != Phase::at_peer) return;
-  State::count_acceptance(found->second);
+  Request* request = s.requests.find(id);
+  if (request == nullptr || request->phase != Phase::at_peer) return;
+  State::count_acceptance(*request);
 }
 
 Decision Dispatcher::not_started(RequestId id, Outcome outcome, Instant now) {
   State& s = *state_;
-  const auto found = s.requests.find(id);
-  if (found == s.requests.end()) return {};
-  Request& request = found->second;
+  Request* found = s.requests.find(id);
+  if (found == nullptr) return {};
+  Request& request = *found;
   State::leave_peer(request);
   PeerState& state = *request.peer_state;
   if (outcome == Outcome::unreachable) {
@@ -717,9 +714,9 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, Instant now) {
 
 Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
   State& s = *state_;
-  const auto found = s.requests.find(id);
-  if (found == s.requests.end()) return refusal(Outcome::unreachable);
-  Request& request = found->second;
+  Request* found = s.requests.find(id);
+  if (found == nullptr) return refusal(Outcome::unreachable);
+  Request& request = *found;
   State::leave_peer(request);
   ++request.peer_state->counters.unreachable;
   s.count_failure(*request.peer_health, now);
@@ -730,9 +727,9 @@ Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
 
 void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Instant now) {
   State& s = *state_;
-  const auto found = s.requests.find(id);
-  if (found == s.requests.end()) return;
-  Request& request = found->second;
+  Request* found = s.requests.find(id);
+  if (found == nullptr) return;
+  Request& request = *found;
   FunctionState& f = *request.function;
   if (request.phase == Phase::at_peer) {
     State::count_acceptance(request);
@@ -750,7 +747,7 @@ void Dispatcher::abandoned(RequestId id, Instant now) { state_->end(id, now); }
 
 std::vector<RequestId> Dispatcher::started() {
   std::vector<RequestId> ids = std::exchange(state_->started, {});
-  std::erase_if(ids, [this](RequestId id) { return !state_->requests.contains(id); });
+  std::erase_if(ids, [this](RequestId id) { return state_->requests.find(id) == nullptr; });
   return ids;
 }
 
@@ -766,9 +763,9 @@ std::vector<RequestId> Dispatcher::requests_at_lost_peers() const {
     return entry.second.outstanding > 0 && is_lost(entry.first);
   });
   if (!has_any) return lost;
-  for (const auto& [id, request] : state_->requests) {
+  state_->requests.for_each([&](RequestId id, const Request& request) {
     if (request.phase == Phase::at_peer && is_lost(request.peer)) lost.push_back(id);
-  }
+  });
   std::ranges::sort(lost);
   return lost;
 }

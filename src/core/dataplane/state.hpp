@@ -130,7 +130,8 @@ struct FunctionState {
 
 enum class Phase : std::uint8_t { running, queued, at_peer };
 
-struct Request {
+/// What every request needs lies in its first cache line; the rest is for those that went to neighbours.
+struct alignas(64) Request {
   FunctionState* function = nullptr;
   PoolState* pool = nullptr;  ///< While running or queued.
   Phase phase = Phase::running;
@@ -139,9 +140,9 @@ struct Request {
   bool is_accepted = false;      ///< By the peer; while at_peer.
   std::uint8_t tries = 0;        ///< How many of `tried` count.
   Line::iterator place_in_line;  ///< While queued.
-  NodeId peer;                   ///< While at_peer.
   PeerState* peer_state = nullptr;
   PeerHealth* peer_health = nullptr;
+  NodeId peer;  ///< While at_peer.
   std::array<const PeerHealth*, tries_max> tried{};
 
   [[nodiscard]] bool has_tried(const PeerHealth* peer_to_try) const {

@@ -398,16 +398,16 @@ Result<ExchangeMessage> exchange_from_json(std::string_view text) {
     message.lifetime = read_millis(fields, "lifetime_ms", 6000);
     message.name = fields.accept("name", NodeName::parse(fields.text("name", 64)));
     message.draining = fields.flag_or("draining", false);
+    std::vector<FunctionOffer> offers;
     for (const Fields& entry : fields.objects("functions", functions_max)) {
-      message.functions.push_back(
-          {.function = read_function(entry, "function"),
-           .digest = entry.text_or("digest", 128, ""),
-           .slots = static_cast<int>(entry.integer("slots", 0, slots_max)),
-           .service_time = read_millis(entry, "service_ms", 0),
-           .share =
-               entry.accept("share", parse_sharing(entry.text_or("share", 20, "organisation"))),
-           .pool = entry.text_or("pool", pool_name_length_max, ""),
-           .arrivals = read_rate(entry, "arrivals")});
+      offers.push_back({.function = read_function(entry, "function"),
+                        .digest = entry.text_or("digest", 128, ""),
+                        .slots = static_cast<int>(entry.integer("slots", 0, slots_max)),
+                        .service_time = read_millis(entry, "service_ms", 0),
+                        .share = entry.accept(
+                            "share", parse_sharing(entry.text_or("share", 20, "organisation"))),
+                        .pool = entry.text_or("pool", pool_name_length_max, ""),
+                        .arrivals = read_rate(entry, "arrivals")});
     }
     for (const Fields& entry : fields.objects("asks", functions_max)) {
       message.asks.push_back(
@@ -419,7 +419,8 @@ Result<ExchangeMessage> exchange_from_json(std::string_view text) {
                                 .left = read_rate(entry, "left")});
     }
     const auto by_function = [](const auto& entry) { return entry.function; };
-    insist_on_order(fields, "functions", message.functions, by_function);
+    insist_on_order(fields, "functions", offers, by_function);
+    message.functions = SharedList(std::move(offers));
     insist_on_order(fields, "asks", message.asks, by_function);
     insist_on_order(fields, "grants", message.grants, by_function);
   });

@@ -18,6 +18,7 @@
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
+#include "core/base/shared_list.hpp"
 #include "core/base/units.hpp"
 #include "core/model/function.hpp"
 
@@ -62,9 +63,9 @@ struct ExchangeMessage {
   Millis lifetime{6000};       ///< How long the receiver may rely on this, by its own clock.
   NodeName name;               ///< The sender's name for people.
   bool draining = false;       ///< The sender is about to stop: send it nothing new.
-  std::vector<FunctionOffer> functions;  ///< Sorted by function.
-  std::vector<FunctionAsk> asks;         ///< Sorted by function; in requests.
-  std::vector<FunctionGrant> grants;     ///< Sorted by function; in answers.
+  SharedList<FunctionOffer> functions;  ///< Sorted by function; the same for all neighbours.
+  std::vector<FunctionAsk> asks;        ///< Sorted by function; in requests.
+  std::vector<FunctionGrant> grants;    ///< Sorted by function; in answers.
 
   friend bool operator==(const ExchangeMessage&, const ExchangeMessage&) = default;
 };

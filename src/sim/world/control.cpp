@@ -170,7 +170,7 @@ void World::colour(NodeIndex at, ExchangeMessage& message) const {
   const auto& lie = scenario_.nodes[at].lie;
   if (!lie || lie->advertise_factor == 1) return;
   constexpr double slots_max = 100'000;
-  for (FunctionOffer& offer : message.functions) {
+  for (FunctionOffer& offer : message.functions.edit()) {
     offer.slots = static_cast<int>(std::min(offer.slots * lie->advertise_factor, slots_max));
   }
   for (FunctionGrant& grant : message.grants) {

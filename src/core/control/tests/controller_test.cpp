@@ -48,7 +48,7 @@ ExchangeMessage says(std::uint64_t sequence, std::string boot = "peer1") {
                           .sequence = sequence,
                           .lifetime = Millis{6000},
                           .name = *NodeName::parse("peer")};
-  message.functions.push_back(
+  message.functions.edit().push_back(
       {.function = work, .digest = "code", .slots = 10, .service_time = Millis{100}});
   return message;
 }
@@ -417,7 +417,7 @@ TEST_F(ControllerTest, DropsWhatIsOlderThanWhatItKnows) {
   answered(0.2, grants(4, 0, 90));
   EXPECT_EQ(controller_.dropped_events(), 1U);
   ExchangeMessage older = says(3);
-  older.functions.clear();
+  older.functions = {};
   arrived(0.3, older);  // A request, so not out of order; but its news of functions are old.
   step(1.5, HeartbeatElapsed{});
   ASSERT_THAT(planned().peers, SizeIs(1));
@@ -483,7 +483,7 @@ TEST_F(ControllerTest, AdmitsEveryNeighbourThatSharesAFunctionEvenWithoutIt) {
   step(0, Observed{gateway(0)});
   admit(0.1);
   ExchangeMessage bare = says(1);
-  bare.functions.clear();
+  bare.functions = {};
   answered(0.3, bare);
   step(0.5, HeartbeatElapsed{});
   ASSERT_THAT(planned().guests, SizeIs(1));
@@ -518,8 +518,8 @@ TEST_P(SharingRules, DecideWhoMayStandIn) {
   step(0, Observed{seen});
   admit(0.1, peer, c.their_organisation);
   ExchangeMessage message = says(1);
-  message.functions[0].share = c.theirs;
-  message.functions[0].digest = c.their_digest;
+  message.functions.edit()[0].share = c.theirs;
+  message.functions.edit()[0].digest = c.their_digest;
   answered(0.3, message);
   step(0.5, HeartbeatElapsed{});
   EXPECT_EQ(planned().peers.size(), c.goes_out ? 1U : 0U);
@@ -547,7 +547,7 @@ TEST_F(ControllerTest, TakesForAFunctionItLacksTheCodeThatMostNeighboursRun) {
   for (std::size_t at = 1; at <= 4; ++at) {
     admit(0.01 * static_cast<double>(at), node(at), at == 4 ? "else" : "org", static_cast<int>(at));
     ExchangeMessage message = says(1);
-    message.functions[0].digest = at == 1 ? "rare" : "common";
+    message.functions.edit()[0].digest = at == 1 ? "rare" : "common";
     step(0.1, ExchangeAnswered{.from = node(at), .message = message});
   }
   step(0.5, HeartbeatElapsed{});
@@ -575,15 +575,16 @@ TEST_F(ControllerTest, ListensToNoMoreNamesThanAPlanHolds) {
   for (std::size_t at = 1; at <= 30; ++at) {
     admit(0.001 * static_cast<double>(at), node(at), "org", static_cast<int>(at));
     ExchangeMessage message = says(1);
-    if (at != 30) message.functions.clear();
+    if (at != 30) message.functions = {};
     for (int name = 0; at != 30 && name < 1000; ++name) {
-      message.functions.push_back(
+      message.functions.edit().push_back(
           {.function = named("a" + std::to_string(at) + "-" + std::to_string(10000 + name)),
            .digest = "junk",
            .slots = 1});
     }
     if (at == 30) {
-      message.functions.push_back({.function = named("zz-honest"), .digest = "x", .slots = 1});
+      message.functions.edit().push_back(
+          {.function = named("zz-honest"), .digest = "x", .slots = 1});
     }
     step(0.1, ExchangeAnswered{.from = node(at), .message = message});
   }
@@ -599,7 +600,7 @@ TEST_F(ControllerTest, PlansAtMostTenTimesASecondHoweverOftenANeighbourChanges) 
   std::size_t plans = 0;
   for (int change = 0; change < 1000; ++change) {
     ExchangeMessage message = says(static_cast<std::uint64_t>(change + 2));
-    message.functions[0].slots = 1 + change % 2;
+    message.functions.edit()[0].slots = 1 + change % 2;
     plans += arrived(0.001 * change, message).plans.size();
   }
   EXPECT_LE(plans, 11U);
@@ -611,8 +612,8 @@ TEST_F(ControllerTest, SurvivesWildNumbers) {
   settle();
   ExchangeMessage wild = says(2);
   wild.lifetime = Millis{86'400'000};
-  wild.functions[0].slots = 100'000;
-  wild.functions[0].service_time = Millis{1};
+  wild.functions.edit()[0].slots = 100'000;
+  wild.functions.edit()[0].service_time = Millis{1};
   wild.asks.push_back({.function = work, .rate = Rate{1e9}});
   wild.grants.push_back({.function = work, .granted = Rate{1e9}, .left = Rate{1e9}});
   answered(0.1, wild);
@@ -663,7 +664,7 @@ TEST(ControllerProperty, NoOrderOfEventsMakesAPlanOrMessageThatOthersRefuse) {
                                  below(random, 30) == 0 ? "other" : "peer1");
       out.draining = below(random, 20) == 0;
       out.lifetime = Millis{static_cast<Millis::rep>(below(random, 10'000))};
-      if (below(random, 5) == 0) out.functions.clear();
+      if (below(random, 5) == 0) out.functions = {};
       if (below(random, 2) == 0) out.asks.push_back({.function = work, .rate = rate()});
       if (below(random, 2) == 0) {
         out.grants.push_back({.function = work, .granted = rate(), .left = rate()});

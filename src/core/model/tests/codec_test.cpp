@@ -63,11 +63,12 @@ ExchangeMessage any_message(Random& random) {
                           .name = *NodeName::parse("node-1"),
                           .draining = below(random, 2) == 0};
   for (std::size_t at = 0; at < below(random, 9); ++at) {
-    message.functions.push_back({.function = function_at(at),
-                                 .digest = below(random, 2) == 0 ? "" : "abc",
-                                 .slots = static_cast<int>(below(random, 100'001)),
-                                 .service_time = Millis{static_cast<Millis::rep>(below(random, 9))},
-                                 .share = static_cast<Sharing>(below(random, 3))});
+    message.functions.edit().push_back(
+        {.function = function_at(at),
+         .digest = below(random, 2) == 0 ? "" : "abc",
+         .slots = static_cast<int>(below(random, 100'001)),
+         .service_time = Millis{static_cast<Millis::rep>(below(random, 9))},
+         .share = static_cast<Sharing>(below(random, 3))});
     if (below(random, 2) == 0) {
       message.asks.push_back({.function = function_at(at), .rate = any_rate(random)});
     }
@@ -134,7 +135,7 @@ TEST(ExchangeCodec, ReadsTheDocumentedFormAndIgnoresWhatItDoesNotKnow) {
     "asks": [{"function": "figlet.openfaas-fn", "rate": 2.5}],
     "grants": [{"function": "figlet.openfaas-fn", "granted": 1, "left": 0.5}]})");
   ASSERT_TRUE(message) << message.error().message;
-  EXPECT_EQ(message->functions.at(0).function, FunctionName::parse("figlet"));
+  EXPECT_EQ(message->functions[0].function, FunctionName::parse("figlet"));
   EXPECT_EQ(message->functions[0].share, Sharing::federation);
   EXPECT_EQ(message->asks.at(0).rate, Rate{2.5});
   EXPECT_EQ(message->grants.at(0).left, Rate{0.5});
@@ -145,10 +146,10 @@ TEST(ExchangeCodec, NeverWritesMoreThanReceiversTake) {
   for (const std::size_t count : {300U, 700U, 1500U}) {
     ExchangeMessage message{.boot = "b", .sequence = 1, .name = *NodeName::parse("n")};
     for (std::size_t at = 0; at < count; ++at) {
-      message.functions.push_back({.function = function_at(at),
-                                   .digest = std::string(64, 'd'),
-                                   .slots = 4,
-                                   .service_time = Millis{100}});
+      message.functions.edit().push_back({.function = function_at(at),
+                                          .digest = std::string(64, 'd'),
+                                          .slots = 4,
+                                          .service_time = Millis{100}});
       message.asks.push_back({.function = function_at(at), .rate = Rate{1.0 / 3}});
       message.grants.push_back({.function = function_at(at),
                                 .granted = at % 50 == 0 ? Rate{2.0 / 3} : Rate{},
@@ -161,7 +162,8 @@ TEST(ExchangeCodec, NeverWritesMoreThanReceiversTake) {
     ASSERT_TRUE(read) << read.error().message;
     const std::size_t functions = read->functions.size();
     EXPECT_GE(functions, std::min<std::size_t>(count, 400));
-    EXPECT_EQ(read->functions.back().function, function_at(functions - 1)) << "cut at the end";
+    EXPECT_EQ(read->functions[functions - 1].function, function_at(functions - 1))
+        << "cut at the end";
   }
   // Where asks and functions leave some room, grants that answer an ask take it first.
   ExchangeMessage message{.boot = "b", .sequence = 1, .name = *NodeName::parse("n")};

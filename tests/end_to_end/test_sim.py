@@ -3,12 +3,14 @@
 
 import csv
 import json
+from xml.etree import ElementTree
 
 import pytest
 
 from federation import dfaas
 
 MINUTES = 3
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(autouse=True)
@@ -221,3 +223,19 @@ def test_what_cannot_be_imported_is_told_in_a_sentence(options, words):
     written("calls.txt", AZURE_2021)
     written("wrong.txt", AZURE_2021.replace("3.25", "noon"))
     assert words in refused(*options)
+
+
+# --- the page of a run
+
+@pytest.mark.parametrize("family, nodes", [("test1", 3), ("speed100", 100)])
+def test_page_has_a_picture_of_the_federation(family, nodes):
+    dfaas("sim", "run", family, "--no-oracle", "--html", "report.html")
+    page = ElementTree.parse("report.html")  # It is XML, too.
+    pictures = [svg for svg in page.iter(f"{SVG}svg")
+                if svg.get("aria-label", "").startswith("Who helped whom")]
+    assert len(pictures) == 2, "wide and narrow"
+    for picture in pictures:
+        names = [title.text.split(":")[0] for title in picture.iter(f"{SVG}title")]
+        assert len(set(names)) == nodes
+        flows = [path for path in picture.iter(f"{SVG}path") if path.get("class") == "flow"]
+        assert flows, "neighbours helped"

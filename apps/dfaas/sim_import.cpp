@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -79,7 +80,9 @@ Trace trace_of(const Scenario& scenario) {
                              .service_time = call.service_time});
     }
   }
-  std::ranges::stable_sort(trace.calls, {}, &RecordedCall::at);
+  std::ranges::sort(trace.calls, {}, [](const RecordedCall& call) {
+    return std::tie(call.at, call.node, call.function, call.service_time);
+  });
   return trace;
 }
 
@@ -294,7 +297,8 @@ void add_azure_options(CLI::App& command, ImportOptions& options) {
 
 }  // namespace
 
-void add_sim_import_command(CLI::App& sim, ExitStatus& status, ScenarioOfName scenario_of_name) {
+void add_sim_import_command(CLI::App& sim, ExitStatus& status,
+                            const ScenarioOfName& scenario_of_name) {
   CLI::App* import =
       sim.add_subcommand("import", "Make a scenario file of what others recorded or generated");
   import->require_subcommand(1);

@@ -15,6 +15,7 @@ namespace dfaas {
 /// The scenario that a family's name or a file.toml stands for.
 using ScenarioOfName = std::function<Result<Scenario>(const std::string& name, std::uint64_t seed)>;
 
-void add_sim_import_command(CLI::App& sim, ExitStatus& status, ScenarioOfName scenario_of_name);
+void add_sim_import_command(CLI::App& sim, ExitStatus& status,
+                            const ScenarioOfName& scenario_of_name);
 
 }  // namespace dfaas

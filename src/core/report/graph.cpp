@@ -220,6 +220,7 @@ void draw_names(std::string& out, const Graph& graph, const std::vector<Disc>& d
     return std::ranges::any_of(others, [&box](const Box& other) { return box.meets(other); });
   };
   std::vector<Box> circles;
+  circles.reserve(discs.size());
   for (const Disc& disc : discs) circles.push_back(disc.box());
   std::vector<Box> names;
   const std::vector<std::size_t> order = by_interest(graph);

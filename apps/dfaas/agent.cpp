@@ -2,6 +2,7 @@
 #include "live/agent/agent.hpp"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "apps/dfaas/programs.hpp"
@@ -10,12 +11,21 @@
 namespace dfaas {
 namespace {
 
+std::optional<ModelSettings> model_settings(const Settings& settings) {
+  const auto url = parse_local_url(settings.text("external_model.url"));
+  if (!url) return std::nullopt;
+  return ModelSettings{.url = *url,
+                       .timeout = settings.millis("external_model.timeout_ms"),
+                       .keep = settings.millis("external_model.keep_ms"),
+                       .explore = settings.text("external_model.explore") == "true"};
+}
+
 Result<void> run(const NodeOptions& options) {
   auto identity = load_identity(options, "agent");
   if (!identity) return pass_on(std::move(identity));
   const Settings& settings = identity->settings;
-  auto strategy = find_strategy(settings.text("strategy.name"));
-  if (!strategy) return tl::unexpected(std::move(strategy).error().within("setting strategy.name"));
+  const auto strategy = strategy_of(settings);
+  if (!strategy) return tl::unexpected(strategy.error());
   boost::asio::io_context context(1);
   auto agent = Agent::start(
       context.get_executor(),
@@ -28,6 +38,7 @@ Result<void> run(const NodeOptions& options) {
                       .period = settings.millis("strategy.period_ms"),
                       .heartbeat = settings.millis("exchange.heartbeat_ms")},
        .strategy = *strategy,
+       .model = model_settings(settings),
        .seed = random_seed()});
   if (!agent) return pass_on(std::move(agent));
   log_event(LogLevel::info, "agent_runs",

@@ -17,9 +17,9 @@
 
 #include <fmt/format.h>
 
+#include "apps/dfaas/programs.hpp"
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/text.hpp"
-#include "core/strategy/strategy.hpp"
 #include "live/files/files.hpp"
 #include "live/net/http.hpp"
 #include "live/pki/pki.hpp"
@@ -211,9 +211,7 @@ Result<NodeId> init_node(const NodeInit& init) {
   }
   auto checked = Settings::parse(texts);
   if (!checked) return pass_on(std::move(checked));
-  if (auto known = find_strategy(checked->text("strategy.name")); !known) {
-    return tl::unexpected(std::move(known).error().within("setting strategy.name"));
-  }
+  if (auto known = strategy_of(*checked); !known) return pass_on(std::move(known));
 
   Draft draft(target.string() + ".new");
   fs::remove_all(draft.path(), error);
@@ -276,9 +274,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   state->identity = std::move(*identity);
   const NodeDirectory& directory = state->identity.directory;
   const Settings& settings = state->identity.settings;
-  if (auto known = find_strategy(settings.text("strategy.name")); !known) {
-    return tl::unexpected(std::move(known).error().within("setting strategy.name"));
-  }
+  if (auto known = strategy_of(settings); !known) return pass_on(std::move(known));
   auto haproxy = find_haproxy(settings.text("haproxy.program"));
   if (!haproxy) return pass_on(std::move(haproxy));
 

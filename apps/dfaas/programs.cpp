@@ -13,6 +13,7 @@
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
+#include "live/agent/model_client.hpp"
 #include "live/files/files.hpp"
 #include "live/node/death_pipe.hpp"
 #include "live/pki/pki.hpp"
@@ -54,6 +55,15 @@ Result<NodeIdentity> load_identity(const NodeOptions& options, const std::string
                       .id = certificate->id,
                       .name = std::move(*name),
                       .organisation = certificate->organisation};
+}
+
+Result<Strategy> strategy_of(const Settings& settings) {
+  auto strategy = find_strategy(settings.text("strategy.name"));
+  if (!strategy) return tl::unexpected(std::move(strategy).error().within("setting strategy.name"));
+  if (strategy->name == external_model_name && settings.text("external_model.url").empty()) {
+    return fail(ErrorCode::invalid_input, std::string(model_url_missing));
+  }
+  return strategy;
 }
 
 void run_until_stopped(boost::asio::io_context& context, std::function<void()> stop) {

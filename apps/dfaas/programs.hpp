@@ -11,6 +11,7 @@
 #include "apps/dfaas/commands.hpp"
 #include "core/base/names.hpp"
 #include "core/settings/settings.hpp"
+#include "core/strategy/strategy.hpp"
 #include "live/node/node_directory.hpp"
 
 namespace dfaas {
@@ -35,5 +36,8 @@ std::uint64_t random_seed();
 
 /// 32 random characters of a-z and 0-9.
 std::string random_boot();
+
+/// The strategy that the settings name. Errors: not_found, invalid_input where it lacks a setting.
+Result<Strategy> strategy_of(const Settings& settings);
 
 }  // namespace dfaas

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/dfaas/commands.hpp"
+#include "apps/dfaas/sim_import.hpp"
 #include "apps/dfaas/sim_report.hpp"
 #include "core/base/duration.hpp"
 #include "core/base/text.hpp"
@@ -76,6 +77,12 @@ Result<ScenarioSource> source_of(const std::string& name) {
   }
   return ScenarioSource{
       name, [made = *family](std::uint64_t seed) -> Result<Scenario> { return made.make(seed); }};
+}
+
+Result<Scenario> scenario_of_name(const std::string& name, std::uint64_t seed) {
+  auto source = source_of(name);
+  if (!source) return pass_on(std::move(source));
+  return source->make(seed);
 }
 
 /// The same, with the calls of a recording in place of the load.
@@ -526,6 +533,8 @@ void add_sim_command(CLI::App& root, ExitStatus& status) {
   exporting->callback([export_options, &status] {
     if (auto done = sim_export(*export_options); !done) report_failure(status, done.error());
   });
+
+  add_sim_import_command(*sim, status, scenario_of_name);
 }
 
 }  // namespace dfaas

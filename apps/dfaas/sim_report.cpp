@@ -12,6 +12,11 @@
 namespace dfaas {
 namespace {
 
+Mark mark_of(double success) {
+  if (success >= 0.99) return Mark::good;
+  return success >= 0.9 ? Mark::warning : Mark::bad;
+}
+
 TableCell number(double value) { return {.value = value}; }
 TableCell share(double value) { return {.value = value, .format = NumberFormat::share}; }
 TableCell share(const std::optional<double>& value) { return share(value.value_or(no_value)); }
@@ -64,6 +69,66 @@ Figure weights_figure(const RunTally& tally) {
   return figure;
 }
 
+double slots_of(const ScenarioNode& node) {
+  double slots = 0;
+  for (const ScenarioPool& pool : node.pools) slots += pool.slots;
+  return slots;
+}
+
+std::uint64_t forwarded(const RunTally& tally, NodeIndex from, NodeIndex to) {
+  const std::vector<ForwardCount>& counts = tally.forwards()[from];
+  const auto place = std::ranges::lower_bound(counts, to, {}, &ForwardCount::to);
+  return place != counts.end() && place->to == to ? place->calls : 0;
+}
+
+/// What somebody sees who points at a node.
+std::string note_of(const RunTally& tally, NodeIndex at) {
+  const CallCounts& counts = tally.nodes()[at];
+  std::uint64_t guests = 0;
+  for (NodeIndex other = 0; other < tally.nodes().size(); ++other) {
+    guests += forwarded(tally, other, at);
+  }
+  std::string note = fmt::format("{} slots, ", slots_of(tally.scenario().nodes[at]));
+  if (counts.offered == 0) {
+    note += "no calls of its own users";
+  } else {
+    note += fmt::format("{} of {} calls of its users answered in time, {} of them by neighbours",
+                        format_share(counts.success_ratio()),
+                        format_number(static_cast<double>(counts.offered)),
+                        format_number(static_cast<double>(counts.served_by_peers)));
+  }
+  return note +
+         fmt::format("; served {} for neighbours", format_number(static_cast<double>(guests)));
+}
+
+Graph topology_graph(const RunTally& tally) {
+  const Scenario& scenario = tally.scenario();
+  Graph graph{.title = "Who helped whom",
+              .note =
+                  "Each circle is a node; what is cut out of it are calls of its users that were "
+                  "not answered in time. Point at one for its numbers.",
+              .size_label = "slots",
+              .link_label = "calls",
+              .good_label = "99 % or more of its users' calls answered in time",
+              .warning_label = "90 % or more",
+              .bad_label = "less"};
+  for (NodeIndex at = 0; at < scenario.nodes.size(); ++at) {
+    const CallCounts& counts = tally.nodes()[at];
+    graph.nodes.push_back({.name = scenario.nodes[at].name.text(),
+                           .size = slots_of(scenario.nodes[at]),
+                           .share = counts.offered > 0 ? counts.success_ratio() : no_value,
+                           .mark = mark_of(counts.success_ratio()),
+                           .note = note_of(tally, at)});
+  }
+  for (const ScenarioLink& link : scenario.links) {
+    graph.links.push_back({.a = link.a,
+                           .b = link.b,
+                           .from_a = static_cast<double>(forwarded(tally, link.a, link.b)),
+                           .from_b = static_cast<double>(forwarded(tally, link.b, link.a))});
+  }
+  return graph;
+}
+
 Table nodes_table(const RunTally& tally) {
   Table table{.title = "Nodes",
               .columns = {{.heading = "node", .alignment = Alignment::left},
@@ -80,24 +145,17 @@ Table nodes_table(const RunTally& tally) {
   }
   for (std::size_t at = 0; at < scenario.nodes.size(); ++at) {
     const CallCounts& counts = tally.nodes()[at];
-    double slots = 0;
-    for (const ScenarioPool& pool : scenario.nodes[at].pools) slots += pool.slots;
     const auto offered = static_cast<double>(counts.offered);
     table.rows.push_back(
         {.cells = {{.value = scenario.nodes[at].name.text()},
                    number(links[at]),
-                   number(slots),
+                   number(slots_of(scenario.nodes[at])),
                    number(offered),
                    share(offered > 0 ? counts.success_ratio() : no_value),
                    share(offered > 0 ? static_cast<double>(counts.served_by_peers) / offered
                                      : no_value)}});
   }
   return table;
-}
-
-Mark mark_of(double success) {
-  if (success >= 0.99) return Mark::good;
-  return success >= 0.9 ? Mark::warning : Mark::bad;
 }
 
 std::vector<double> smoothed(const std::vector<double>& values) {
@@ -141,6 +199,7 @@ std::string sim_run_html(const RunTally& tally, const RunFigures& f, const std::
   }
   report.sections.push_back(std::move(section));
   Section nodes{.heading = "Nodes"};
+  if (tally.scenario().nodes.size() > 1) nodes.items.emplace_back(topology_graph(tally));
   nodes.items.emplace_back(nodes_table(tally));
   report.sections.push_back(std::move(nodes));
   return to_html(report);

@@ -125,6 +125,7 @@ struct Controller::State {
   bool are_asks_new = false;  ///< Some came that `grants` do not know.
   SharedList<FunctionOffer> own_offers;
   bool are_offers_new = true;  ///< `own_offers` are of before.
+  std::map<FunctionName, ExternalShares> external;
 
   [[nodiscard]] Millis lifetime() const { return 3 * settings.period; }
   [[nodiscard]] Micros silence_max() const {
@@ -197,6 +198,7 @@ struct Controller::State {
 
   [[nodiscard]] NodeView view(Instant now, Micros period) const {
     NodeView result{.self = settings.self, .organisation = settings.organisation, .period = period};
+    result.external = external;
     const auto prevailing = prevailing_digests();
     for (const FunctionName& name : names()) {
       FunctionView function{.function = name, .service_time = service_time_default};
@@ -651,6 +653,12 @@ struct Controller::State {
     return with_due_plan(now, {});
   }
 
+  std::vector<ControllerAction> on(Instant now, const ExternalSaid& event) {
+    if (external != event.shares) is_plan_due = true;
+    external = event.shares;
+    return with_due_plan(now, {});
+  }
+
   std::vector<ControllerAction> on(Instant /*now*/, const DrainRequested& /*event*/) {
     draining = true;
     std::vector<ControllerAction> actions;
@@ -693,6 +701,9 @@ std::vector<NeighbourStatus> Controller::neighbours(Instant now) const {
 }
 
 std::uint64_t Controller::dropped_events() const { return state_->dropped; }
+NodeView Controller::view(Instant now) const {
+  return state_->view(now, Micros(state_->settings.period));
+}
 const RoutingPlan& Controller::plan() const { return state_->plan; }
 
 }  // namespace dfaas

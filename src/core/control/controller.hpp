@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,11 +72,16 @@ struct StrategyChosen {
   Strategy strategy;
 };
 
+/// What the model outside says from now on, whole: functions it said nothing about are not in it.
+struct ExternalSaid {
+  std::map<FunctionName, ExternalShares> shares;
+};
+
 struct DrainRequested {};
 
 using ControllerEvent =
     std::variant<Observed, HeartbeatElapsed, ExchangeArrived, ExchangeAnswered, ExchangeFailed,
-                 NeighbourAdmitted, NeighbourGone, StrategyChosen, DrainRequested>;
+                 NeighbourAdmitted, NeighbourGone, StrategyChosen, ExternalSaid, DrainRequested>;
 
 /// Hand this to the gateway, whole.
 struct InstallPlan {
@@ -133,6 +139,8 @@ class Controller {
 
   [[nodiscard]] std::vector<NeighbourStatus> neighbours(Instant now) const;
   [[nodiscard]] std::uint64_t dropped_events() const;
+  /// What a plan made now would go by.
+  [[nodiscard]] NodeView view(Instant now) const;
   [[nodiscard]] const RoutingPlan& plan() const;
 
  private:

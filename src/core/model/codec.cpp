@@ -11,6 +11,7 @@
 #include "core/base/text.hpp"
 #include "core/json/fields.hpp"
 #include "core/model/exchange_message.hpp"
+#include "core/model/model_counters.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
 
@@ -172,12 +173,19 @@ FunctionPlan read_function_plan(const Fields& fields) {
   return plan;
 }
 
+/// A sum of times: has no bound of its own.
+Micros read_total(const Fields& fields, std::string_view name) {
+  return Micros{fields.integer_or(name, 0, counter_max, 0)};
+}
+
 PeerCounters read_counters(const Fields& fields) {
   return {.id = read_id(fields, "id"),
           .accepted = read_count(fields, "accepted"),
           .refused = read_count(fields, "refused"),
           .unreachable = read_count(fields, "unreachable"),
-          .served = read_count(fields, "served")};
+          .served = read_count(fields, "served"),
+          .good = read_count(fields, "good"),
+          .answer_time = read_total(fields, "answer_us")};
 }
 
 /// Untrusted bytes (an organisation's name comes from a certificate) must not stop the writing.
@@ -307,7 +315,9 @@ std::string observation_to_json(const GatewayObservation& observation) {
                        {"accepted", peer.accepted},
                        {"refused", peer.refused},
                        {"unreachable", peer.unreachable},
-                       {"served", peer.served}});
+                       {"served", peer.served},
+                       {"good", peer.good},
+                       {"answer_us", peer.answer_time.count()}});
     }
     functions.push_back({{"function", function.function.full()},
                          {"digest", function.digest},
@@ -319,6 +329,10 @@ std::string observation_to_json(const GatewayObservation& observation) {
                          {"service_us", function.service_time.count()},
                          {"user_arrivals", function.user_arrivals},
                          {"guest_arrivals", function.guest_arrivals},
+                         {"kept", function.kept},
+                         {"kept_good", function.kept_good},
+                         {"served_here", function.served_here},
+                         {"served_here_us", function.served_here_time.count()},
                          {"peers", peers}});
   }
   return compact(json{{"boot", observation.boot},
@@ -344,6 +358,10 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
       function.service_time = read_micros(entry, "service_us");
       function.user_arrivals = read_count(entry, "user_arrivals");
       function.guest_arrivals = read_count(entry, "guest_arrivals");
+      function.kept = read_count(entry, "kept");
+      function.kept_good = read_count(entry, "kept_good");
+      function.served_here = read_count(entry, "served_here");
+      function.served_here_time = read_total(entry, "served_here_us");
       for (const Fields& peer : entry.objects("peers", observed_peers_max)) {
         function.peers.push_back(read_counters(peer));
       }
@@ -355,6 +373,27 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
   });
   if (!read) return tl::unexpected(Error(read.error()).within("observation"));
   return observation;
+}
+
+std::string model_counters_to_json(const ModelCounters& counters) {
+  json object{{"functions_without_answer", counters.functions_without_answer}};
+  for (const auto& [outcome, member] : model_outcomes) {
+    object[std::string(outcome)] = counters.*member;
+  }
+  return compact(object);
+}
+
+Result<ModelCounters> model_counters_from_json(std::string_view text) {
+  constexpr std::size_t counters_bytes_max = 4096;
+  ModelCounters counters;
+  const auto read = parse_json_object(text, counters_bytes_max, [&counters](const Fields& fields) {
+    counters.functions_without_answer = read_count(fields, "functions_without_answer");
+    for (const auto& [outcome, member] : model_outcomes) {
+      counters.*member = read_count(fields, outcome);
+    }
+  });
+  if (!read) return tl::unexpected(Error(read.error()).within("counters of the model"));
+  return counters;
 }
 
 std::string exchange_to_json(const ExchangeMessage& message) {

@@ -23,6 +23,8 @@ struct PeerCounters {
   std::uint64_t refused = 0;      ///< Refused, not started.
   std::uint64_t unreachable = 0;  ///< No answer, or the link failed.
   std::uint64_t served = 0;       ///< Answered in full.
+  std::uint64_t good = 0;         ///< Of those, with status 2xx.
+  Micros answer_time{0};          ///< Of all answers together, from the forward to their end.
 
   friend bool operator==(const PeerCounters&, const PeerCounters&) = default;
 };
@@ -39,6 +41,10 @@ struct FunctionObservation {
   Micros service_time{0};            ///< Mean, exponentially weighted; 0 while nothing was served.
   std::uint64_t user_arrivals = 0;   ///< Requests of our own users.
   std::uint64_t guest_arrivals = 0;  ///< Requests offered by neighbours.
+  std::uint64_t kept = 0;            ///< Of own users, over, and answered by no neighbour.
+  std::uint64_t kept_good = 0;       ///< Of those, with status 2xx.
+  std::uint64_t served_here = 0;     ///< Of own users, run here to their end.
+  Micros served_here_time{0};        ///< Of those together, from their arrival.
   std::vector<PeerCounters> peers;   ///< Sorted by id.
 };
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/report/figure.hpp"
+#include "core/report/graph.hpp"
 #include "core/report/markup.hpp"
 #include "core/report/numbers.hpp"
 
@@ -86,6 +87,8 @@ std::string section_html(const Section& section, const Palette& palette) {
   for (const SectionItem& item : section.items) {
     if (const auto* table = std::get_if<Table>(&item)) {
       out += table_html(*table);
+    } else if (const auto* graph = std::get_if<Graph>(&item)) {
+      out += graph_html(*graph);
     } else {
       out += figure_html(std::get<Figure>(item), palette);
     }

@@ -36,6 +36,10 @@ inline constexpr std::size_t chart_points_max = 200;
 inline constexpr std::size_t chart_series_max = 12;
 /// Further events are left out.
 inline constexpr std::size_t chart_events_max = 20;
+/// A graph of more is a sentence instead of a drawing.
+inline constexpr std::size_t graph_nodes_max = 1000;
+/// Of more, those over which nothing goes are not drawn.
+inline constexpr std::size_t graph_idle_links_max = 1500;
 /// Further rows are left out.
 inline constexpr std::size_t report_table_rows_max = 1000;
 /// Characters of a name, heading or label; the rest becomes an ellipsis.
@@ -88,6 +92,9 @@ struct Series {
   SeriesColour colour = SeriesColour::by_name;
 };
 
+/// For a Series: nothing was measured here.
+inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
+
 /// Something that happened at a moment: a vertical line with a number, explained under the chart.
 struct ChartEvent {
   double x = 0;
@@ -135,7 +142,38 @@ struct KeyFigure {
   Mark mark = Mark::none;
 };
 
-using SectionItem = std::variant<Table, Figure>;
+/// A circle: as large as `size` says, with a piece cut out that is as large as 1 - `share`.
+struct GraphNode {
+  std::string name;
+  double size = 1;          ///< Its area, in any unit; below 0 and what is no number count as 0.
+  double share = no_value;  ///< Of what went well, in [0, 1]; without value the circle is hollow.
+  Mark mark = Mark::none;   ///< Its colour.
+  std::string note;         ///< Shown when somebody points at it.
+};
+
+/// A thin line; the half at `a` is as wide as `from_a` says, the half at `b` as `from_b`.
+struct GraphLink {
+  std::size_t a =
+      0;  ///< Into the nodes. Links of what does not exist, and of a node with itself, go.
+  std::size_t b = 0;
+  double from_a = 0;
+  double from_b = 0;
+};
+
+/// Who is linked with whom, and how much goes between them.
+struct Graph {
+  std::string title;
+  std::string note;
+  std::vector<GraphNode> nodes;
+  std::vector<GraphLink> links;
+  std::string size_label;  ///< What `size` is, in the plural: "slots".
+  std::string link_label;  ///< What goes over links: "calls".
+  std::string good_label;  ///< What the marks mean.
+  std::string warning_label;
+  std::string bad_label;
+};
+
+using SectionItem = std::variant<Table, Figure, Graph>;
 
 struct Section {
   std::string heading;
@@ -158,9 +196,6 @@ struct Report {
   std::vector<Section> sections;
   GeneratedBy generated_by;
 };
-
-/// For a Series: nothing was measured here.
-inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 /// The whole page.
 std::string to_html(const Report& report);

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 24> table{{
+constexpr std::array<Setting, 28> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -38,6 +38,16 @@ constexpr std::array<Setting, 24> table{{
      "a user's request that no neighbour took may wait here below this expected wait", ""},
     {"exchange.heartbeat_ms", integer, "ms", 50, 60000, "", "500",
      "how often neighbours hear from us; three misses and one is out", ""},
+    {"external_model.explore", word, "", 0, 0, "false|true", "false",
+     "tell the model of strategy external_model that it may explore", "AGENT_RLMODEL_EXPLORE"},
+    {"external_model.keep_ms", integer, "ms", 0, 3600000, "", "10000",
+     "how long the model's last good answer holds without a newer one; then everything stays here",
+     ""},
+    {"external_model.timeout_ms", integer, "ms", 10, 60000, "", "900",
+     "longest wait for the model's answers, once a period; later ones are not used", ""},
+    {"external_model.url", local_url, "", 0, 0, "", "",
+     "where strategy external_model asks its model, a server of this machine: POST to URL/action",
+     "AGENT_RLMODEL_HOST"},
     {"gateway.buffered_body_bytes", integer, "bytes", 0, 1048576, "", "16384",
      "bodies up to this are kept beside the head, so that they can be offered twice", ""},
     {"gateway.exec_timeout_ms", integer, "ms", 1, 86400000, "", "60000",
@@ -80,6 +90,8 @@ std::string_view kind_text(SettingKind kind) {
       return "number";
     case address:
       return "HOST:PORT";
+    case local_url:
+      return "URL";
   }
   return "text";
 }
@@ -95,6 +107,9 @@ std::string allowed(const Setting& setting) {
       return "one of " + std::string(setting.words);
     case address:
       return "HOST:PORT with a port from 1 to 65535";
+    case local_url:
+      return "http://HOST:PORT or http://HOST:PORT/PATH where HOST is localhost, 127.x.x.x or "
+             "[::1]";
     case text:
       return "a text of at most 4096 printable characters";
   }
@@ -124,6 +139,8 @@ bool is_valid(const Setting& setting, std::string_view value) {
       return port && *port >= 1 && *port <= 65535 &&
              host.find_first_of(" \t\r\n\"'/@,") == std::string_view::npos;
     }
+    case local_url:
+      return value.empty() || parse_local_url(value);
     case text:
       return value.size() <= 4096 && std::ranges::all_of(value, [](char letter) {
                return static_cast<unsigned char>(letter) >= 0x20 && letter != 0x7f;
@@ -156,7 +173,43 @@ std::string_view nearest_name(std::string_view name) {
       ->name;
 }
 
+bool is_own_host(std::string_view host) {
+  if (host == "localhost" || host == "[::1]") return true;
+  const auto parts = split(host, '.');
+  return parts.size() == 4 && parts[0] == "127" &&
+         std::ranges::all_of(parts, [](std::string_view part) {
+           const auto number = parse_unsigned(part);
+           return number && *number <= 255 && part.size() <= 3;
+         });
+}
+
 }  // namespace
+
+std::optional<LocalUrl> parse_local_url(std::string_view url) {
+  constexpr std::string_view scheme = "http://";
+  constexpr std::size_t length_max = 1000;
+  if (!url.starts_with(scheme) || url.size() > length_max) return std::nullopt;
+  url.remove_prefix(scheme.size());
+  const std::size_t slash = std::min(url.find('/'), url.size());
+  std::string_view host = url.substr(0, slash);
+  std::string_view path = url.substr(slash);
+  LocalUrl parsed;
+  if (const std::size_t colon = host.rfind(':');
+      colon != std::string_view::npos && !host.ends_with(']')) {
+    const auto port = parse_unsigned(host.substr(colon + 1));
+    if (!port || *port < 1 || *port > 65535) return std::nullopt;
+    parsed.port = static_cast<std::uint16_t>(*port);
+    host = host.substr(0, colon);
+  }
+  const bool is_plain_path = std::ranges::all_of(path, [](char letter) {
+    return letter > ' ' && letter < 0x7f && letter != '?' && letter != '#';
+  });
+  if (!is_own_host(host) || !is_plain_path) return std::nullopt;
+  while (path.ends_with('/')) path.remove_suffix(1);
+  parsed.host = host == "[::1]" ? "::1" : host;
+  parsed.path = path;
+  return parsed;
+}
 
 std::span<const Setting> settings_table() noexcept { return table; }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,7 +20,7 @@
 
 namespace dfaas {
 
-enum class SettingKind : std::uint8_t { text, word, integer, number, address };
+enum class SettingKind : std::uint8_t { text, word, integer, number, address, local_url };
 
 struct Setting {
   std::string_view name;  ///< "strategy.period_ms"
@@ -32,6 +33,17 @@ struct Setting {
   std::string_view sentence;
   std::string_view alias;  ///< The variable of the original prototype, or empty.
 };
+
+/// An HTTP server of this machine.
+struct LocalUrl {
+  std::string host;  ///< "localhost", "127.0.0.1", "::1".
+  std::uint16_t port = 80;
+  std::string path;  ///< "" or "/prefix", without a slash at its end.
+};
+
+/// "http://127.0.0.1:8000/prefix". Nothing for another scheme, a host that is not this one, and for
+/// queries, fragments and credentials.
+std::optional<LocalUrl> parse_local_url(std::string_view url);
 
 /// Sorted by name.
 std::span<const Setting> settings_table() noexcept;

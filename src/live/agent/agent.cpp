@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
+#include "core/control/external_observer.hpp"
 #include "core/json/fields.hpp"
 #include "live/haproxy/front_door.hpp"
 #include "live/membership/membership.hpp"
@@ -104,6 +105,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         strategy(settings.strategy.name),
         front_door(executor_, settings.directory.haproxy_socket(), settings.directory.maps()),
         membership(settings.peers_file),
+        model_answers(settings.model ? Micros(settings.model->keep) : Micros{0}),
         tasks(executor_) {}
 
   asio::any_io_executor executor;
@@ -114,6 +116,12 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   StaticMembership membership;
   std::vector<std::shared_ptr<Candidate>> candidates;
   std::map<NodeId, int> exchanges_under_way;
+  ExternalObserver model_observer;
+  ExternalAnswers model_answers;
+  ModelCounters model_counters;
+  CpuMeter cpu;
+  ModelOutcome model_outcome_told = ModelOutcome::taken;  ///< The last one that was logged.
+  bool is_model_known = false;                            ///< It answered once.
   std::optional<RoutingPlan> newest_plan;
   bool is_installing = false;
   bool stopping = false;
@@ -206,6 +214,112 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       self->step(HeartbeatElapsed{});
       co_await pause(self->settings.controller.heartbeat);
     }
+  }
+
+  // --- the model of strategy external_model
+
+  [[nodiscard]] bool asks_a_model() const {
+    return settings.model.has_value() && strategy == external_model_name;
+  }
+
+  /// Beside everything else: whatever the model does, calls are decided by the last plan.
+  static asio::awaitable<void> model_loop(std::shared_ptr<State> self) {
+    while (!self->stopping) {
+      const Instant next = now() + Micros(self->settings.controller.period);
+      if (self->asks_a_model()) co_await ask_model_once(self);
+      const auto left = std::chrono::ceil<Millis>(next - now());
+      co_await pause(std::max(left, Millis{10}));
+    }
+  }
+
+  /// One round: a question for each function, a few of them at a time, all by one deadline.
+  struct ModelRound {
+    explicit ModelRound(asio::any_io_executor executor) : done(executor) {}
+
+    std::vector<ExternalQuestion> questions;
+    std::vector<ModelAnswer> answers;  ///< As the questions; late until one comes.
+    std::size_t next = 0;
+    std::size_t workers = 0;
+    Instant deadline{};
+    asio::steady_timer done;
+  };
+
+  static asio::awaitable<void> ask_model_once(std::shared_ptr<State> self) {
+    const auto reply = co_await call_local(self->control(), "GET", "/v1/observation", "");
+    if (!reply) co_return;  // Without a gateway there is nothing to divide.
+    const auto observation = observation_from_json(reply->body);
+    if (!observation) co_return;  // observe_once() tells it.
+    constexpr std::size_t workers_max = 8;
+    const auto round = std::make_shared<ModelRound>(self->executor);
+    round->questions =
+        self->model_observer.questions(now(), *observation, self->controller.view(now()),
+                                       self->cpu.ratio_since_last(), self->settings.model->explore);
+    round->answers.resize(round->questions.size());
+    round->deadline = now() + Micros(self->settings.model->timeout);
+    round->workers = std::min(workers_max, round->questions.size());
+    // The workers end by the deadline; this is only in case that they do not.
+    round->done.expires_after(self->settings.model->timeout + local_patience);
+    for (std::size_t worker = round->workers; worker > 0; --worker) {
+      self->tasks.spawn(ask_in_turn(self, round));
+    }
+    if (round->workers > 0) std::ignore = co_await round->done.async_wait(as_result);
+    if (self->asks_a_model()) self->use_model_answers(*round);
+    const std::string counters = model_counters_to_json(self->model_counters);
+    std::ignore = co_await call_local(self->control(), "PUT", "/v1/model", counters);
+  }
+
+  static asio::awaitable<void> ask_in_turn(std::shared_ptr<State> self,
+                                           std::shared_ptr<ModelRound> round) {
+    while (round->next < round->questions.size() && now() < round->deadline) {
+      const std::size_t at = round->next++;
+      round->answers[at] = co_await ask_model(*self->settings.model, self->settings.controller.self,
+                                              round->questions[at], round->deadline);
+    }
+    if (--round->workers == 0) round->done.cancel();
+  }
+
+  void use_model_answers(const ModelRound& round) {
+    std::optional<std::size_t> complained_of;
+    for (std::size_t at = 0; at < round.questions.size(); ++at) {
+      const ModelAnswer& answer = round.answers[at];
+      ++(model_counters.*member_of(answer.outcome));
+      if (answer.outcome == ModelOutcome::taken) {
+        model_answers.take(round.questions[at].function, answer.shares, now());
+      } else if (!complained_of) {
+        complained_of = at;
+      }
+    }
+    if (!round.questions.empty()) tell_of_model(round, complained_of);
+    ExternalAnswers::InForce in_force = model_answers.in_force(now());
+    if (!in_force.expired.empty()) {
+      log_event(LogLevel::warn, "model_answers_expired",
+                {{"functions", std::to_string(in_force.expired.size())},
+                 {"first", in_force.expired.front().full()},
+                 {"now", "everything stays here"}});
+    }
+    model_counters.functions_without_answer = static_cast<std::uint64_t>(
+        std::ranges::count_if(round.questions, [&in_force](const ExternalQuestion& question) {
+          return !in_force.shares.contains(question.function);
+        }));
+    step(ExternalSaid{.shares = std::move(in_force.shares)});
+  }
+
+  /// Once per change: a model that stays dead has been told of. `complained_of` is the first question
+  /// whose answer was not taken.
+  void tell_of_model(const ModelRound& round, std::optional<std::size_t> complained_of) {
+    if (!complained_of) {
+      if (is_model_known && model_outcome_told == ModelOutcome::taken) return;
+      is_model_known = true;
+      model_outcome_told = ModelOutcome::taken;
+      log_event(LogLevel::info, "model_answers", {{"url", settings.model->text()}});
+      return;
+    }
+    const ModelAnswer& answer = round.answers[*complained_of];
+    if (answer.outcome == std::exchange(model_outcome_told, answer.outcome)) return;
+    log_event(LogLevel::warn, fmt::format("model_{}", word_of(answer.outcome)),
+              {{"url", settings.model->text()},
+               {"function", round.questions[*complained_of].function.full()},
+               {"why", answer.why}});
   }
 
   static asio::awaitable<void> exchange(std::shared_ptr<State> self, NodeId to,
@@ -417,7 +531,10 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         co_await answer_json(&connection, 200, self->peers_json());
       } else if (head->method == "PUT" && head->target == "/v1/strategy") {
         const auto body = co_await read_body(&connection);
-        const auto chosen = find_strategy(body ? *body : "");
+        auto chosen = find_strategy(body ? *body : "");
+        if (chosen && chosen->name == external_model_name && !self->settings.model) {
+          chosen = fail(ErrorCode::invalid_input, std::string(model_url_missing));
+        }
         if (chosen) {
           self->strategy = std::string(chosen->name);
           self->step(StrategyChosen{*chosen});
@@ -506,6 +623,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
   }));
   state->tasks.spawn(State::heartbeat_loop(state));
   state->tasks.spawn(State::membership_loop(state));
+  if (state->settings.model) state->tasks.spawn(State::model_loop(state));
   return std::unique_ptr<Agent>(new Agent(std::move(state)));
 }
 

@@ -8,12 +8,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/any_io_executor.hpp>
 
 #include "core/control/controller.hpp"
 #include "core/model/routing_plan.hpp"
+#include "live/agent/model_client.hpp"
 #include "live/net/http.hpp"
 #include "live/node/node_directory.hpp"
 
@@ -24,6 +26,8 @@ struct AgentSettings {
   std::filesystem::path peers_file;
   ControllerSettings controller;
   Strategy strategy;
+  std::optional<ModelSettings>
+      model;  ///< Of strategy external_model; without, it is not to be had.
   std::uint64_t seed = 0;
 };
 

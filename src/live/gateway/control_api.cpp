@@ -83,6 +83,20 @@ asio::awaitable<void> install_plan(GatewayCore* core, ServerConnection* connecti
   co_await respond_text(connection, 200, "");
 }
 
+/// What became of the agent's questions to its model: kept here, so that one scrape shows everything.
+asio::awaitable<void> take_model_counters(GatewayCore* core, ServerConnection* connection) {
+  constexpr std::uint64_t counters_bytes_max = 4096;
+  const auto body = co_await read_whole_body(connection, counters_bytes_max);
+  const auto counters = body ? model_counters_from_json(*body)
+                             : Result<ModelCounters>(fail(body.error().code, body.error().message));
+  if (!counters) {
+    co_await respond_text(connection, 400, counters.error().message + "\n");
+    co_return;
+  }
+  core->metrics.set_model(*counters);
+  co_await respond_text(connection, 200, "");
+}
+
 }  // namespace
 
 asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connection,
@@ -111,19 +125,20 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
 asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connection,
                                     RequestHead head) {
   if (head.method == "GET" && head.target == "/v1/observation") {
-    GatewayObservation observation = core->dispatcher.observe(now());
-    observation.boot = core->boot;
-    co_await respond_json(connection, 200, observation_to_json(observation));
+    co_await respond_json(connection, 200, observation_to_json(core->observe()));
   } else if (head.method == "GET" && head.target == "/v1/plan") {
     co_await respond_json(connection, 200, plan_to_json(core->dispatcher.plan()));
   } else if (head.method == "PUT" && head.target == "/v1/plan") {
     co_await install_plan(core, connection);
+  } else if (head.method == "PUT" && head.target == "/v1/model") {
+    co_await take_model_counters(core, connection);
   } else if (head.method == "POST" && head.target == "/v1/drain") {
     core->dispatcher.drain();
     co_await respond_text(connection, 200, "");
   } else {
     co_await respond_text(connection, 404,
-                          "here are GET /v1/observation, GET and PUT /v1/plan, POST /v1/drain\n");
+                          "here are GET /v1/observation, GET and PUT /v1/plan, PUT /v1/model, POST "
+                          "/v1/drain\n");
   }
 }
 

@@ -156,6 +156,29 @@ void note(const CallPtr& call, std::string where, std::string what, Instant sinc
   call->steps.push_back({std::move(where), std::move(what), now() - since});
 }
 
+bool is_good(int status) { return status >= 200 && status < 300; }
+
+/// A neighbour's answer to a call of our users, for the agent.
+void count_answer(GatewayCore* core, const CallPtr& call, const NodeId& peer,
+                  const ForwardEnd& forward, Micros took) {
+  if (!core->dispatcher.knows(call->function)) return;
+  AnswerCounters::Peer& counters = core->answers[call->function].peers[peer];
+  if (forward.complete && is_good(forward.status)) ++counters.good;
+  counters.answer_time += took;
+}
+
+/// The end of a call of our users, for the agent. An answer that was cut off was a neighbour's.
+void count_end(GatewayCore* core, const CallPtr& call, const CallEnd& end, Micros took) {
+  if (end.end == GatewayMetrics::End::served_by_peer || end.by == "cut_off") return;
+  if (!core->dispatcher.knows(call->function)) return;
+  AnswerCounters& counters = core->answers[call->function];
+  ++counters.kept;
+  if (is_good(end.status)) ++counters.kept_good;
+  if (end.end != GatewayMetrics::End::served_here) return;
+  ++counters.served_here;
+  counters.served_here_time += took;
+}
+
 /// Does what the rules say until the call is over.
 asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decision) {
   for (;;) {
@@ -193,6 +216,7 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
       case ForwardEnd::Kind::answered: {
         core->metrics.forward(call->label, peer_name, "served");
         note(call, peer_name, "served", since);
+        count_answer(core, call, peer, forward, now() - since);
         core->dispatcher.finished(call->id, std::nullopt, now());
         core->pump();
         if (forward.complete) {
@@ -247,6 +271,7 @@ void record(GatewayCore* core, const CallPtr& call, const CallEnd& end) {
       end.end == GatewayMetrics::End::served_here || end.end == GatewayMetrics::End::served_by_peer;
   if (call->from.empty()) {
     core->metrics.ended(call->label, end.end, end.by, end.status, took);
+    count_end(core, call, end, took);
   } else {
     core->metrics.guest(call->label, call->from_name, served ? "served" : end.by);
   }

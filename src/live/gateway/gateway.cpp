@@ -186,8 +186,34 @@ void GatewayCore::put(DeployedFunction function) {
 void GatewayCore::erase(const FunctionName& function) {
   functions.erase(function);
   metrics.forget(function.full());
+  answers.erase(function);
   dispatcher.remove(function, now());
   pump();
+}
+
+GatewayObservation GatewayCore::observe() {
+  GatewayObservation observation = dispatcher.observe(now());
+  observation.boot = boot;
+  std::erase_if(answers, [&observation](const auto& entry) {
+    return !std::ranges::binary_search(observation.functions, entry.first, {},
+                                       &FunctionObservation::function);
+  });
+  for (FunctionObservation& function : observation.functions) {
+    const auto found = answers.find(function.function);
+    if (found == answers.end()) continue;
+    const AnswerCounters& counters = found->second;
+    function.kept = counters.kept;
+    function.kept_good = counters.kept_good;
+    function.served_here = counters.served_here;
+    function.served_here_time = counters.served_here_time;
+    for (PeerCounters& peer : function.peers) {
+      const auto answered = counters.peers.find(peer.id);
+      if (answered == counters.peers.end()) continue;
+      peer.good = answered->second.good;
+      peer.answer_time = answered->second.answer_time;
+    }
+  }
+  return observation;
 }
 
 std::string GatewayCore::name_of(const NodeId& peer) const {

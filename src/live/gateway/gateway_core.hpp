@@ -92,6 +92,19 @@ struct DeployedFunction {
   int slots = 1;
 };
 
+/// What the agent wants to know of a function beside what the dispatcher counts, with the same names.
+struct AnswerCounters {
+  std::uint64_t kept = 0;
+  std::uint64_t kept_good = 0;
+  std::uint64_t served_here = 0;
+  Micros served_here_time{0};
+  struct Peer {
+    std::uint64_t good = 0;
+    Micros answer_time{0};
+  };
+  std::map<NodeId, Peer> peers;
+};
+
 /// Idle connections to the front door's egress socket.
 class EgressPool {
  public:
@@ -119,6 +132,7 @@ struct GatewayCore {
   EgressPool egress;
   std::string boot;
   std::map<FunctionName, DeployedFunction> functions;
+  std::map<FunctionName, AnswerCounters> answers;  ///< Of functions that the dispatcher knows.
   std::unordered_map<RequestId, CallPtr> calls;
   RequestId next_id = 1;
   bool draining = false;
@@ -131,6 +145,8 @@ struct GatewayCore {
   void put(DeployedFunction function);
   void erase(const FunctionName& function);
   [[nodiscard]] std::string name_of(const NodeId& peer) const;
+  /// Everything that the agent is told.
+  [[nodiscard]] GatewayObservation observe();
 };
 
 Instant now();

@@ -83,6 +83,16 @@ struct GatewayMetrics::State {
                              .Help("Calls of a function that may run at once on this node")
                              .Register(registry);
 
+  Family<Counter>& model_answers = BuildCounter()
+                                       .Name("dfaas_agent_model_answers_total")
+                                       .Help("Questions to the model of strategy external_model")
+                                       .Register(registry);
+  Family<Gauge>& model_untold = BuildGauge()
+                                    .Name("dfaas_agent_model_functions_without_answer")
+                                    .Help("Functions about which no answer of the model holds")
+                                    .Register(registry);
+  ModelCounters model_before;
+
   /// What a call touches each time, looked up once.
   struct PerFunction {
     Counter* offered = nullptr;
@@ -163,6 +173,19 @@ void GatewayMetrics::forget(const std::string& function) {
   if (counters.slots == nullptr) return;
   state_->slots.Remove(std::exchange(counters.slots, nullptr));
   state_->service_count.Remove(std::exchange(counters.service_count, nullptr));
+}
+
+void GatewayMetrics::set_model(const ModelCounters& counters) {
+  for (const auto& [outcome, member] : model_outcomes) {
+    const std::uint64_t before = state_->model_before.*member;
+    const std::uint64_t now_is = counters.*member;
+    // An agent that started anew began at zero.
+    const std::uint64_t more = now_is >= before ? now_is - before : now_is;
+    state_->model_answers.Add({{"outcome", std::string(outcome)}})
+        .Increment(static_cast<double>(more));
+  }
+  state_->model_untold.Add({}).Set(static_cast<double>(counters.functions_without_answer));
+  state_->model_before = counters;
 }
 
 double GatewayMetrics::invocations(const std::string& function) const {

@@ -12,6 +12,7 @@
 
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
+#include "core/model/model_counters.hpp"
 
 namespace dfaas {
 
@@ -39,6 +40,8 @@ class GatewayMetrics {
   /// Gauges, refreshed before each scrape.
   void set_slots(const std::string& function, int slots);
   void forget(const std::string& function);
+  /// Totals of the agent since it started. Shown from the first time on.
+  void set_model(const ModelCounters& counters);
   [[nodiscard]] double invocations(const std::string& function) const;
 
   /// Prometheus text format 0.0.4.

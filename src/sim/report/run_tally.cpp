@@ -16,6 +16,15 @@ double calls_of(const ScenarioLoad& load) {
   return sum;
 }
 
+void count_forward(std::vector<ForwardCount>& counts, NodeIndex to) {
+  const auto place = std::ranges::lower_bound(counts, to, {}, &ForwardCount::to);
+  if (place != counts.end() && place->to == to) {
+    ++place->calls;
+  } else {
+    counts.insert(place, {.to = to, .calls = 1});
+  }
+}
+
 }  // namespace
 
 double CallCounts::success_ratio() const {
@@ -49,7 +58,10 @@ void CallCounts::count(const CallRecord& call) {
 }
 
 RunTally::RunTally(const Scenario& scenario)
-    : scenario_(&scenario), nodes_(scenario.nodes.size()), functions_(scenario.functions.size()) {
+    : scenario_(&scenario),
+      nodes_(scenario.nodes.size()),
+      functions_(scenario.functions.size()),
+      forwards_(scenario.nodes.size()) {
   std::vector<double> asked(scenario.nodes.size());
   double most_of_one = -1;
   for (const ScenarioLoad& load : scenario.loads) asked[load.node] += calls_of(load);
@@ -76,6 +88,7 @@ void RunTally::on_end(const CallRecord& call) {
   nodes_[call.node].count(call);
   functions_[call.function].count(call);
   tries_ += call.tries;
+  if (call.how == CallEnd::served_by_peer) count_forward(forwards_[call.node], call.server);
   const auto window =
       static_cast<std::size_t>((call.arrival - scenario_->warm_up) / scenario_->window);
   if (windows_.size() <= window) {

@@ -33,6 +33,12 @@ struct CallCounts {
   void count(const CallRecord& call);
 };
 
+/// Calls of one node's users that another one served.
+struct ForwardCount {
+  NodeIndex to = 0;
+  std::uint64_t calls = 0;
+};
+
 /// The weights that one node gave its neighbours, for the function it was asked for most.
 struct WeightSample {
   Micros at{0};
@@ -64,6 +70,8 @@ class RunTally : public RunListener {
   [[nodiscard]] const std::vector<std::vector<CallCounts>>& windows() const { return windows_; }
   [[nodiscard]] const LatencyHistogram& latency() const { return latency_; }
   [[nodiscard]] std::uint64_t tries() const { return tries_; }
+  /// By node whose users called: who served how many of their calls, in time or not, by node.
+  [[nodiscard]] const std::vector<std::vector<ForwardCount>>& forwards() const { return forwards_; }
   /// The node whose weights were kept: the one asked for most.
   [[nodiscard]] NodeIndex watched() const { return watched_; }
   [[nodiscard]] const std::vector<NodeIndex>& watched_neighbours() const { return neighbours_; }
@@ -79,6 +87,7 @@ class RunTally : public RunListener {
   std::vector<std::vector<CallCounts>> windows_;
   LatencyHistogram latency_;
   std::uint64_t tries_ = 0;
+  std::vector<std::vector<ForwardCount>> forwards_;
   NodeIndex watched_ = 0;
   FunctionIndex watched_function_ = 0;
   std::vector<NodeIndex> neighbours_;

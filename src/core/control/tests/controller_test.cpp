@@ -646,6 +646,20 @@ TEST_F(ControllerTest, ChangesTheStrategyAtOnce) {
   EXPECT_THAT(planned().guests, IsEmpty());
 }
 
+TEST_F(ControllerTest, DividesAtOnceAsTheModelOutsideSays) {
+  settle();
+  step(0.2, StrategyChosen{*find_strategy("external_model")});
+  EXPECT_EQ(planned().local_share, 1) << "the model has said nothing yet";
+  const ExternalShares told{.local = 0.25, .refused = 0.25, .neighbours = {{peer, 0.5}}};
+  const Wanted changed = step(0.4, ExternalSaid{.shares = {{work, told}}});
+  ASSERT_THAT(changed.plans, SizeIs(1));
+  EXPECT_DOUBLE_EQ(planned().local_share, 0.25);
+  EXPECT_DOUBLE_EQ(planned().refused_share, 0.25);
+  EXPECT_THAT(step(0.6, ExternalSaid{.shares = {{work, told}}}).plans, IsEmpty()) << "no news";
+  step(0.8, ExternalSaid{});
+  EXPECT_EQ(planned().local_share, 1) << "it says nothing any more";
+}
+
 TEST(ControllerProperty, NoOrderOfEventsMakesAPlanOrMessageThatOthersRefuse) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);

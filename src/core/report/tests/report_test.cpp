@@ -197,6 +197,13 @@ std::vector<std::pair<double, double>> points_of(const std::string& path) {
     if (command == 'Z') continue;
     const double x = next_number();
     double y = points.empty() ? 0 : points.back().second;
+    if (command == 'A') {
+      // Radii, turn, which of the arcs: the end comes last.
+      for (int skipped = 0; skipped < 4; ++skipped) next_number();
+      const double end_x = next_number();
+      points.emplace_back(end_x, next_number());
+      continue;
+    }
     if (command == 'M' || command == 'L') {
       y = next_number();
     } else if (command != 'H' && command != 'V') {
@@ -396,6 +403,23 @@ Report sample_report() {
                              .paragraph = "Both charts of a pair have the same axes.",
                              .items = {std::move(served_figure), std::move(refused),
                                        std::move(latency), std::move(queue)}});
+  report.sections.push_back(
+      {.heading = "Nodes",
+       .items = {Graph{.title = "Who helped whom",
+                       .note = "Each circle is a node.",
+                       .nodes = {{.name = "light", .size = 2, .share = 0.4, .mark = Mark::bad},
+                                 {.name = "mid", .size = 4, .share = 0.95, .mark = Mark::warning},
+                                 {.name = "heavy", .size = 8, .share = 1, .mark = Mark::good},
+                                 {.name = "idle", .size = 1}},
+                       .links = {{.a = 0, .b = 1, .from_a = 300},
+                                 {.a = 0, .b = 2, .from_a = 900, .from_b = 30},
+                                 {.a = 1, .b = 2, .from_a = 80},
+                                 {.a = 2, .b = 3}},
+                       .size_label = "slots",
+                       .link_label = "calls",
+                       .good_label = "99 % or more answered",
+                       .warning_label = "90 % or more",
+                       .bad_label = "less"}}});
   report.generated_by = {.version = "dfaas 0.1.0",
                          .command = "dfaas demo --seed 7 --report report.html",
                          .seed = 7,
@@ -418,9 +442,9 @@ TEST(Report, SampleIsWellFormedAndInside) {
   const std::string page = to_html(sample_report());
   const Element root = read_page(page);
   expect_all_inside(root);
-  // Three pairs, and one figure drawn wide and narrow.
-  EXPECT_EQ(all_of_class(root, "svg", "plot").size(), 8U);
-  EXPECT_EQ(all(root, "details").size(), 7U);
+  // Three pairs, and one figure and one graph drawn wide and narrow.
+  EXPECT_EQ(all_of_class(root, "svg", "plot").size(), 10U);
+  EXPECT_EQ(all(root, "details").size(), 8U);
   if (const char* path = std::getenv("DFAAS_REPORT_SAMPLE")) {  // NOLINT(concurrency-mt-unsafe)
     std::ofstream(path, std::ios::binary) << page;
   }

@@ -56,7 +56,31 @@ INSTANTIATE_TEST_SUITE_P(Values, BadSetting,
                                          Bad{"user.bind", "8080", "HOST:PORT"},
                                          Bad{"user.bind", "a:0", "65535"},
                                          Bad{"dispatcher.retry_ratio", "nan", "0 to 10"},
+                                         Bad{"external_model.url", "https://127.0.0.1:1", "http"},
+                                         Bad{"external_model.url", "http://10.0.0.1:1", "127.x"},
+                                         Bad{"external_model.url", "http://127.0.0.1.b.c", "127.x"},
+                                         Bad{"external_model.url", "http://a@localhost", "[::1]"},
+                                         Bad{"external_model.url", "http://[::1]:0", "[::1]"},
+                                         Bad{"external_model.url", "http://[::1]/a?b", "PATH"},
+                                         Bad{"external_model.url", "localhost:80", "http"},
                                          Bad{"node.name", "a\nb", "printable"}));
+
+TEST(LocalUrl, IsTakenApart) {
+  const auto whole = parse_local_url("http://127.0.0.1:8000/model/");
+  ASSERT_TRUE(whole);
+  EXPECT_EQ(whole->host, "127.0.0.1");
+  EXPECT_EQ(whole->port, 8000);
+  EXPECT_EQ(whole->path, "/model");
+  const auto bare = parse_local_url("http://localhost");
+  ASSERT_TRUE(bare);
+  EXPECT_EQ(bare->host, "localhost");
+  EXPECT_EQ(bare->port, 80);
+  EXPECT_EQ(bare->path, "");
+  const auto six = parse_local_url("http://[::1]:9000");
+  ASSERT_TRUE(six);
+  EXPECT_EQ(six->host, "::1");
+  EXPECT_EQ(six->port, 9000);
+}
 
 TEST(SettingsReference, IsTheCommittedPage) {
   std::ifstream file(DFAAS_SETTINGS_PAGE);

@@ -70,6 +70,17 @@ TEST_F(FiguresTest, CountsWhatCameAfterTheWarmUp) {
   EXPECT_DOUBLE_EQ(f.fairness_ratio, 0.5) << "one of two nodes has it all";
 }
 
+TEST_F(FiguresTest, CountsWhoServedWhomAfterTheWarmUp) {
+  end(call(9, 0, CallEnd::served_by_peer));
+  for (const double at : {10.0, 11.0, 12.0}) end(call(at, 0, CallEnd::served_by_peer));
+  end(call(13, 0, CallEnd::served_here));
+  end(call(14, 1, CallEnd::refused));
+  ASSERT_EQ(tally_.forwards()[0].size(), 1U);
+  EXPECT_EQ(tally_.forwards()[0][0].to, 1U);
+  EXPECT_EQ(tally_.forwards()[0][0].calls, 3U);
+  EXPECT_TRUE(tally_.forwards()[1].empty());
+}
+
 TEST_F(FiguresTest, AnAnswerThatComesTooLateIsWorthNothing) {
   CallRecord late = call(12, 0, CallEnd::served_here, 3);
   late.is_late = true;

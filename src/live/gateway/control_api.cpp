@@ -118,12 +118,15 @@ asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connect
     co_await respond_json(connection, 200, plan_to_json(core->dispatcher.plan()));
   } else if (head.method == "PUT" && head.target == "/v1/plan") {
     co_await install_plan(core, connection);
+  } else if (head.method == "GET" && head.target == "/v1/recording") {
+    co_await serve_recording(core, connection);
   } else if (head.method == "POST" && head.target == "/v1/drain") {
     core->dispatcher.drain();
     co_await respond_text(connection, 200, "");
   } else {
     co_await respond_text(connection, 404,
-                          "here are GET /v1/observation, GET and PUT /v1/plan, POST /v1/drain\n");
+                          "here are GET /v1/observation, GET and PUT /v1/plan, GET /v1/recording, "
+                          "POST /v1/drain\n");
   }
 }
 

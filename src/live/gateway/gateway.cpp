@@ -179,6 +179,7 @@ void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
+  if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
   functions.insert_or_assign(name, std::move(function));
   pump();
 }

@@ -342,8 +342,8 @@ Result<void> record(const RecordOptions& options) {
   run.context.run();
   if (!run.result) return run.result;
   fmt::print("{}: {:.1f} s of {}, {} calls of its users\n", options.file,
-             to_seconds(std::min(run.calls->now(), run.calls->end().value_or(Micros::max()))),
-             run.recording.node.text(), run.calls->calls());
+             to_seconds(std::min(run.calls->now(), run.calls->end())), run.recording.node.text(),
+             run.calls->calls());
   return options.scenario_file.empty() ? Result<void>{} : write_scenario(options);
 }
 

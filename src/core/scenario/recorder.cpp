@@ -12,10 +12,12 @@ namespace {
 
 constexpr std::size_t line_length_max = 64 * 1024;
 constexpr std::size_t name_length_max = 200;
+constexpr std::size_t call_id_length_max = 64;
 constexpr std::int64_t number_max = std::int64_t{1} << 53;
 
+/// A day is the most that a trace can hold.
 Micros read_micros(const Fields& fields, std::string_view name) {
-  return Micros{fields.integer(name, 0, number_max)};
+  return Micros{fields.integer(name, 0, Micros(recording_limits::duration_max).count())};
 }
 
 std::uint64_t read_number(const Fields& fields) {
@@ -54,7 +56,7 @@ Result<void> CallRecorder::feed(std::string_view line) {
              .at = read_micros(call, "at_us"),
              .function = call.accept("function",
                                      FunctionName::parse(call.text("function", name_length_max))),
-             .call_id = call.text("id", name_length_max)});
+             .call_id = call.text("id", call_id_length_max)});
     } else if (fields.has("ran")) {
       const Fields ran = fields.object("ran");
       note_run({.number = read_number(ran), .service_time = read_micros(ran, "us")});
@@ -76,10 +78,10 @@ Result<void> CallRecorder::feed(std::string_view line) {
   return {};
 }
 
-void CallRecorder::end_at(Micros end) { end_ = std::min(end_.value_or(end), end); }
+void CallRecorder::end_at(Micros end) { end_ = std::min(end_, end); }
 
 void CallRecorder::begin(const recorded_event::Called& event) {
-  if (end_ && event.at > *end_) return;
+  if (event.at > end_) return;
   last_at_ = std::max(last_at_, event.at);
   const bool is_new = waiting_
                           .try_emplace(event.number, Waiting{.call = {.at = last_at_,
@@ -118,7 +120,7 @@ std::string CallRecorder::finish() {
   for (const auto& [number, waiting] : waiting_) text += trace_line(waiting.call);
   waiting_.clear();
   open_ = 0;
-  const Micros end = std::max(last_at_, end_ ? std::min(*end_, now_) : now_);
+  const Micros end = std::max(last_at_, std::min(end_, now_));
   return text + trace_line(RecordingEnd{.at = end, .calls = calls_});
 }
 

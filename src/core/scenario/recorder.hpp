@@ -19,7 +19,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -69,11 +68,11 @@ class CallRecorder {
   /// Errors: invalid_input for a line that no gateway of this version writes.
   Result<void> feed(std::string_view line);
 
-  /// Calls that arrive later are not of the recording. May be brought forward, never back.
+  /// Calls that arrive later are not of the recording; a day at most. May be brought forward alone.
   void end_at(Micros end);
 
   /// Has the end passed, and has every call of the recording ended?
-  [[nodiscard]] bool is_complete() const { return end_ && now_ >= *end_ && waiting_.empty(); }
+  [[nodiscard]] bool is_complete() const { return now_ >= end_ && open_ == 0; }
   [[nodiscard]] bool is_past(Micros at) const { return now_ >= at; }
 
   /// The lines that are ready since the last time.
@@ -82,7 +81,7 @@ class CallRecorder {
   std::string finish();
 
   [[nodiscard]] Micros now() const { return now_; }  ///< What the gateway told last.
-  [[nodiscard]] std::optional<Micros> end() const { return end_; }
+  [[nodiscard]] Micros end() const { return end_; }
   [[nodiscard]] std::uint64_t calls() const { return calls_; }
   [[nodiscard]] std::size_t under_way() const { return open_; }
 
@@ -100,7 +99,7 @@ class CallRecorder {
   std::map<std::uint64_t, Waiting> waiting_;  ///< By number, which grows with arrival.
   Micros last_at_{0};
   Micros now_{0};
-  std::optional<Micros> end_;
+  Micros end_ = recording_limits::duration_max;
   std::uint64_t calls_ = 0;
   std::size_t open_ = 0;
   std::string ready_;

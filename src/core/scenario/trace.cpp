@@ -167,7 +167,8 @@ void read_run_line(const Fields& fields, Trace& trace) {
 }
 
 void read_call_line(const Fields& fields, std::size_t line, Trace& trace, Order& order) {
-  allow_only(fields, {"at_s", "node", "function", "service_ms", "call", "ended", "rtt"});
+  allow_only(fields, {"at_s", "node", "function", "service_ms", "call", "ended", "rtt", "run",
+                      "recording", "neighbour", "end"});
   RecordedCall call{
       .at = from_number(fields.number("at_s", 0, seconds_max), 1e6),
       .node = fields.accept("node", NodeName::parse(fields.text("node", name_length_max))),

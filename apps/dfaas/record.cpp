@@ -219,9 +219,10 @@ asio::awaitable<Result<ClientConnection>> ask_gateway(RecordRun* run) {
     std::string why(4096, '\0');
     const auto filled = co_await connection->read_body(why, connect_patience);
     why.resize(filled ? *filled : 0);
-    co_return fail(ErrorCode::unavailable, fmt::format("the gateway of {} does not let itself be "
-                                                       "recorded: {}",
-                                                       run->options.directory, trim(why)));
+    co_return fail(ErrorCode::unavailable,
+                   fmt::format("the gateway of {} does not let itself be "
+                               "recorded: {}",
+                               run->options.directory, why.substr(0, why.find('\n'))));
   }
   co_return std::move(*connection);
 }

@@ -86,6 +86,7 @@ class OutputFile {
 
 /// What the agent tells of its node and neighbours.
 struct AgentView {
+  std::string strategy;
   std::string organisation;
   Millis period{0};
   Millis heartbeat{0};
@@ -98,6 +99,7 @@ Result<AgentView> agent_view(const std::string& text, const NodeName& self) {
   auto read = parse_json_object(text, answer_bytes_max, [&](const Fields& fields) {
     constexpr std::size_t length_max = 200;
     constexpr std::int64_t day_ms = 86'400'000;
+    view.strategy = fields.text_or("strategy", length_max, "");
     view.organisation = fields.text_or("organisation", length_max, "");
     view.period = Millis{fields.integer_or("period_ms", 0, day_ms, 0)};
     view.heartbeat = Millis{fields.integer_or("heartbeat_ms", 0, day_ms, 0)};
@@ -142,6 +144,7 @@ struct RecordRun {
   Recording recording;
   std::map<NodeId, RecordedNeighbour> told;  ///< Neighbours as they stand in the file.
   std::string unread;                        ///< The beginning of a line.
+  std::string other_strategy;                ///< Than at the beginning; empty: none was seen.
   Micros next_neighbours = neighbours_period;
   int interrupts = 0;
   ProgressLine progress;
@@ -239,6 +242,7 @@ asio::awaitable<Result<void>> begin(RecordRun* run, ClientConnection* connection
   run->recording = std::move(*head->recording);
   auto view = co_await ask_agent(run);
   if (!view) co_return pass_on(std::move(view));
+  run->recording.strategy = view->strategy;
   run->recording.organisation = view->organisation;
   run->recording.period = view->period;
   run->recording.heartbeat = view->heartbeat;
@@ -256,6 +260,7 @@ asio::awaitable<Result<void>> look_at_neighbours(RecordRun* run) {
   run->next_neighbours = run->calls->now() + neighbours_period;
   const auto view = co_await ask_agent(run);
   if (!view) co_return Result<void>{};
+  if (view->strategy != run->recording.strategy) run->other_strategy = view->strategy;
   co_return write_neighbours(*run, *view);
 }
 
@@ -345,6 +350,11 @@ Result<void> record(const RecordOptions& options) {
   fmt::print("{}: {:.1f} s of {}, {} calls of its users\n", options.file,
              to_seconds(std::min(run.calls->now(), run.calls->end())), run.recording.node.text(),
              run.calls->calls());
+  if (!run.other_strategy.empty()) {
+    fmt::print(stderr,
+               "dfaas: note: the strategy changed from {} to {} meanwhile: a replay has one, {}\n",
+               run.recording.strategy, run.other_strategy, run.recording.strategy);
+  }
   return options.scenario_file.empty() ? Result<void>{} : write_scenario(options);
 }
 

@@ -55,6 +55,7 @@ ScenarioSource replaying(std::optional<ScenarioSource> source,
            joined = std::move(joined)](std::uint64_t seed) -> Result<Scenario> {
             auto scenario = source ? source->make(seed) : scenario_of(*joined);
             if (!scenario) return scenario;
+            scenario->warm_up = std::max(scenario->warm_up, joined->lead_in);
             if (auto applied = apply_trace(*scenario, joined->trace); !applied) {
               return tl::unexpected(std::move(applied).error().within("--trace"));
             }

@@ -20,6 +20,10 @@ namespace {
 constexpr std::size_t samples_max = 1000;
 constexpr Micros warm_up_max{5'000'000};
 constexpr int warm_up_part = 10;
+/// Of the lead-in: so many plans, and within these bounds.
+constexpr int lead_in_periods = 4;
+constexpr Micros lead_in_min{5'000'000};
+constexpr Micros lead_in_max{60'000'000};
 
 /// Where a recording lies in the joined one, by the clock of the world.
 struct Span {
@@ -143,6 +147,24 @@ std::vector<RecordedRtt> middle_of(const std::vector<RecordedRtt>& all) {
   return middles;
 }
 
+/// Plays the beginning once before everything.
+void lead_in(JoinedTrace& joined) {
+  const Micros wanted = lead_in_periods * Micros(joined.recordings.front().period);
+  joined.lead_in = std::min(joined.duration, std::clamp(wanted, lead_in_min, lead_in_max));
+  std::vector<RecordedCall> calls;
+  for (const RecordedCall& call : joined.trace.calls) {
+    if (call.at >= joined.lead_in) break;
+    calls.push_back(call);
+    calls.back().result = RecordedResult::unknown;
+  }
+  for (RecordedCall& call : joined.trace.calls) {
+    call.at += joined.lead_in;
+    calls.push_back(std::move(call));
+  }
+  joined.trace.calls = std::move(calls);
+  joined.duration += joined.lead_in;
+}
+
 JoinedTrace join_recordings(std::vector<TraceFile> files, Span span) {
   JoinedTrace joined;
   joined.duration = Micros{span.until - span.from};
@@ -173,6 +195,7 @@ JoinedTrace join_recordings(std::vector<TraceFile> files, Span span) {
   }
   std::ranges::stable_sort(joined.trace.calls, {}, &RecordedCall::at);
   joined.trace.rtts = middle_of(joined.trace.rtts);
+  lead_in(joined);
   return joined;
 }
 
@@ -190,7 +213,8 @@ class FederationBuilder {
     scenario_.name = "recorded";
     scenario_.summary = summary();
     scenario_.duration = joined_.duration;
-    scenario_.warm_up = std::min(warm_up_max, joined_.duration / warm_up_part);
+    const Micros recorded = joined_.duration - joined_.lead_in;
+    scenario_.warm_up = joined_.lead_in + std::min(warm_up_max, recorded / warm_up_part);
     if (auto valid = validate(scenario_); !valid) return pass_on(std::move(valid));
     return std::move(scenario_);
   }
@@ -199,7 +223,7 @@ class FederationBuilder {
   [[nodiscard]] std::string summary() const {
     std::vector<std::string> names;
     for (const Recording& recording : joined_.recordings) names.push_back(recording.node.text());
-    return fmt::format("{:.1f} s recorded at {}", to_seconds(joined_.duration),
+    return fmt::format("{:.1f} s recorded at {}", to_seconds(joined_.duration - joined_.lead_in),
                        fmt::join(names, ", "));
   }
 
@@ -301,10 +325,16 @@ class FederationBuilder {
   void set_service_times() {
     std::map<FunctionName, std::vector<Micros>> times;
     for (const RecordedCall& call : joined_.trace.calls) {
-      if (call.service_time) times[call.function].push_back(*call.service_time);
+      if (call.service_time && call.at >= joined_.lead_in) {
+        times[call.function].push_back(*call.service_time);
+      }
     }
-    for (const RecordedRun& run : joined_.trace.runs)
-      times[run.function].push_back(run.service_time);
+    // Those of recorded nodes' users are in their calls.
+    for (const RecordedRun& run : joined_.trace.runs) {
+      const bool is_counted = std::ranges::find(joined_.recordings, run.origin, &Recording::id) !=
+                              joined_.recordings.end();
+      if (!is_counted) times[run.function].push_back(run.service_time);
+    }
     for (auto& [name, all] : times) {
       const auto found = functions_.find(name);
       if (found == functions_.end()) continue;

@@ -77,21 +77,41 @@ TraceFile mid() {
 TEST(JoinTraces, PutsRecordingsOnOneClockForTheTimeTheyShare) {
   const auto joined = join_traces({light(), mid()});
   ASSERT_TRUE(joined) << joined.error().message;
-  EXPECT_EQ(joined->duration, Millis{6'000});
-  ASSERT_THAT(joined->trace.calls, SizeIs(2));
-  EXPECT_EQ(joined->trace.calls[0].at, Millis{500});
-  EXPECT_EQ(joined->trace.calls[0].node, name("light"));
-  EXPECT_EQ(joined->trace.calls[1].at, Millis{1000});
-  EXPECT_EQ(joined->trace.calls[1].node, name("mid"));
+  EXPECT_EQ(joined->lead_in, Millis{5'000});
+  EXPECT_EQ(joined->duration, Millis{11'000});
+  ASSERT_THAT(joined->trace.calls, SizeIs(4));
+  EXPECT_EQ(joined->trace.calls[2].at, Millis{5'500});
+  EXPECT_EQ(joined->trace.calls[2].node, name("light"));
+  EXPECT_EQ(joined->trace.calls[3].at, Millis{6'000});
+  EXPECT_EQ(joined->trace.calls[3].node, name("mid"));
   EXPECT_THAT(joined->notes, ElementsAre(HasSubstr("2 calls outside of the 6.0 s")));
 }
 
 TEST(JoinTraces, TakesTheServiceTimeFromWhereACallRan) {
   const auto joined = join_traces({light(), mid()});
   ASSERT_TRUE(joined);
-  EXPECT_EQ(joined->trace.calls[0].service_time, Millis{120});
+  EXPECT_EQ(joined->trace.calls[2].service_time, Millis{120});
   // A call of the same id by a user of another node is another call.
-  EXPECT_EQ(joined->trace.calls[1].service_time, Millis{80});
+  EXPECT_EQ(joined->trace.calls[3].service_time, Millis{80});
+}
+
+TEST(JoinTraces, LeadsInWithTheBeginningAndDoesNotCountIt) {
+  const auto joined = join_traces({light()});
+  ASSERT_TRUE(joined);
+  EXPECT_EQ(joined->duration, Millis{15'000});
+  ASSERT_THAT(joined->trace.calls, SizeIs(5));
+  for (std::size_t at = 0; at < 2; ++at) {
+    RecordedCall copy = joined->trace.calls[at + 2];
+    copy.at -= joined->lead_in;
+    copy.result = RecordedResult::unknown;
+    EXPECT_EQ(joined->trace.calls[at], copy);
+  }
+  EXPECT_EQ(recorded_figures(joined->trace, Micros{0}, joined->duration).offered, 3U);
+  TraceFile slow = light();
+  slow.trace.recording->period = Millis{2'000};
+  EXPECT_EQ(join_traces({slow})->lead_in, Millis{8'000});
+  slow.trace.recording->period = Millis{20'000};
+  EXPECT_EQ(join_traces({slow})->lead_in, Millis{10'000});  // All of it.
 }
 
 TEST(JoinTraces, KeepsTheMiddleRoundTripOfAPair) {
@@ -157,11 +177,11 @@ TEST(ScenarioOf, ShowsTheFederationThatWasRecorded) {
   EXPECT_EQ(scenario->functions[0].deadline, Millis{5'000});  // The longer one.
   EXPECT_EQ(scenario->functions[0].share, Sharing::organisation);
   EXPECT_EQ(scenario->functions[0].service_time.samples,
-            (std::vector<Micros>{Millis{80}, Millis{120}, Millis{120}}));
+            (std::vector<Micros>{Millis{80}, Millis{120}}));
   ASSERT_THAT(scenario->links, SizeIs(1));
   EXPECT_EQ(scenario->links[0].rtt, Millis{5});
-  EXPECT_EQ(scenario->duration, Millis{6'000});
-  EXPECT_EQ(scenario->warm_up, Millis{600});
+  EXPECT_EQ(scenario->duration, Millis{11'000});
+  EXPECT_EQ(scenario->warm_up, Millis{5'600});
   EXPECT_THAT(scenario->loads, IsEmpty());
 
   const auto read = parse_scenario_file(scenario_to_toml(*scenario), 1, {});

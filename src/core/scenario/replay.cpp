@@ -193,7 +193,9 @@ JoinedTrace join_recordings(std::vector<TraceFile> files, Span span) {
         fmt::format("{} calls outside of the {:.1f} s that all recordings cover are left out",
                     left_out, to_seconds(joined.duration)));
   }
-  std::ranges::stable_sort(joined.trace.calls, {}, &RecordedCall::at);
+  std::ranges::sort(joined.trace.calls, {}, [](const RecordedCall& call) {
+    return std::tie(call.at, call.node, call.call_id);
+  });
   joined.trace.rtts = middle_of(joined.trace.rtts);
   lead_in(joined);
   return joined;
@@ -222,6 +224,7 @@ class FederationBuilder {
  private:
   [[nodiscard]] std::string summary() const {
     std::vector<std::string> names;
+    names.reserve(joined_.recordings.size());
     for (const Recording& recording : joined_.recordings) names.push_back(recording.node.text());
     return fmt::format("{:.1f} s recorded at {}", to_seconds(joined_.duration - joined_.lead_in),
                        fmt::join(names, ", "));
@@ -348,6 +351,7 @@ class FederationBuilder {
     std::ranges::sort(times);
     const std::size_t count = std::min(times.size(), samples_max);
     std::vector<Micros> chosen;
+    chosen.reserve(count);
     for (std::size_t at = 0; at < count; ++at) {
       chosen.push_back(std::max(times[(2 * at + 1) * times.size() / (2 * count)], Micros{1}));
     }

@@ -210,7 +210,7 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
         CallEnd end = co_await run_here(core, call);
         note(call, "here", end.by == "here" ? "served" : end.by, since);
         core->dispatcher.finished(call->id, end.service_time, now());
-        record_run(core, *call, now() - since);
+        record_run(core, *call, now() - call->slot_since.value_or(since));
         core->pump();
         co_return end;
       }

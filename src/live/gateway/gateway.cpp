@@ -160,6 +160,7 @@ void GatewayCore::pump() {
   for (const RequestId id : dispatcher.started()) {
     if (const auto found = calls.find(id); found != calls.end()) {
       found->second->started = true;
+      if (!recordings.empty()) found->second->slot_since = now();
       found->second->wake.cancel();
     }
   }

@@ -48,6 +48,7 @@ struct Call {
   bool explain = false;
   std::vector<DecisionStep> steps;
   std::uint64_t recorded_as = 0;  ///< Its number in recordings; 0: nobody recorded when it came.
+  std::optional<Instant> slot_since;  ///< While somebody records: when a waiting call got its slot.
 
   std::string body;            ///< What was read ahead.
   bool body_complete = false;  ///< `body` is all of it.

@@ -139,7 +139,7 @@ Recording recording() {
                  .heartbeat = Millis{500},
                  .dispatcher = {.spill_wait_ratio = 0.3,
                                 .attempts_max = 1,
-                                .full_memory = Micros{7},
+                                .full_memory_min = Micros{7},
                                 .queue_length_max = 9}};
   const FunctionName figlet = *FunctionName::parse("figlet");
   const FunctionName ocr = *FunctionName::parse("ocr.other");
@@ -225,8 +225,9 @@ INSTANTIATE_TEST_SUITE_P(
             "line 2: ended: \"well\" is not served_here, served_by_peer, refused or failed"},
         BadRecording{"slots", "{\"function\": {\"name\": \"f\", \"slots\": 0, \"deadline_ms\": 1}}",
                      "line 2: function.slots: \"0\" is not an integer from 1 to 100000"},
-        BadRecording{"node_id", "{\"neighbour\": {\"node\": \"mid\", \"node_id\": \"b\"}}",
-                     "line 2: neighbour.node_id: node id \"b\" is not 32 characters of a-z and 2-7"}),
+        BadRecording{
+            "node_id", "{\"neighbour\": {\"node\": \"mid\", \"node_id\": \"b\"}}",
+            "line 2: neighbour.node_id: node id \"b\" is not 32 characters of a-z and 2-7"}),
     [](const auto& tested) { return tested.param.name; });
 
 #undef DFAAS_CALL

@@ -44,6 +44,8 @@ void add_gateway_command(CLI::App& root, ExitStatus& status);
 void add_keeper_command(CLI::App& root, ExitStatus& status);
 void add_load_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);
+/// `node` is what add_node_command() made.
+void add_node_record_command(CLI::App& node, ExitStatus& status);
 void add_peers_command(CLI::App& root, ExitStatus& status);
 void add_pki_command(CLI::App& root, ExitStatus& status);
 void add_sim_command(CLI::App& root, ExitStatus& status);

@@ -37,7 +37,7 @@ Result<void> run(const NodeOptions& options) {
 }  // namespace
 
 void add_node_command(CLI::App& root, ExitStatus& status) {
-  CLI::App* node = root.add_subcommand("node", "Make a node, and run it");
+  CLI::App* node = root.add_subcommand("node", "Make a node, run it, and record what it sees");
   node->require_subcommand(1);
 
   CLI::App* init =
@@ -69,6 +69,8 @@ void add_node_command(CLI::App& root, ExitStatus& status) {
   run_command->callback([options, &status] {
     if (auto done = run(*options); !done) report_failure(status, done.error());
   });
+
+  add_node_record_command(*node, status);
 }
 
 }  // namespace dfaas

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
 /// dfaas sim: how a federation would behave, before anything is deployed.
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -14,7 +12,9 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/dfaas/commands.hpp"
+#include "apps/dfaas/progress.hpp"
 #include "apps/dfaas/sim_import.hpp"
+#include "apps/dfaas/sim_replay.hpp"
 #include "apps/dfaas/sim_report.hpp"
 #include "core/base/duration.hpp"
 #include "core/base/text.hpp"
@@ -37,8 +37,8 @@ struct SimOptions {
   std::vector<std::string> strategies;
   std::string seeds = "1";
   std::string period;
-  std::string heartbeat = "500ms";
-  std::string trace_file;
+  std::string heartbeat;  ///< Empty: 500ms, or what was recorded.
+  std::vector<std::string> trace_files;
   std::string log_file;
   std::string input_file;
   std::string json_file;
@@ -83,24 +83,6 @@ Result<Scenario> scenario_of_name(const std::string& name, std::uint64_t seed) {
   auto source = source_of(name);
   if (!source) return pass_on(std::move(source));
   return source->make(seed);
-}
-
-/// The same, with the calls of a recording in place of the load.
-Result<ScenarioSource> replaying(const ScenarioSource& source, const std::string& file) {
-  const auto text = read_file(file, data_bytes_max);
-  if (!text) return fail(text.error().code, text.error().message);
-  auto trace = parse_trace(*text);
-  if (!trace) return tl::unexpected(std::move(trace).error().within(file));
-  const auto shared = std::make_shared<const Trace>(std::move(*trace));
-  return ScenarioSource{source.name,
-                        [make = source.make, shared, file](std::uint64_t seed) -> Result<Scenario> {
-                          auto scenario = make(seed);
-                          if (!scenario) return scenario;
-                          if (auto applied = apply_trace(*scenario, *shared); !applied) {
-                            return tl::unexpected(std::move(applied).error().within(file));
-                          }
-                          return scenario;
-                        }};
 }
 
 Result<Contender> contender_of(const std::string& name, bool as_published) {
@@ -156,9 +138,6 @@ Result<ComparisonPlan> plan_of(const SimOptions& options) {
   ComparisonPlan plan{.with_oracle = !options.without_oracle, .jobs = options.jobs};
   for (const std::string& name : options.scenarios) {
     auto source = source_of(name);
-    if (source && !options.trace_file.empty()) {
-      source = replaying(*source, options.trace_file);
-    }
     if (!source) return pass_on(std::move(source));
     plan.scenarios.push_back(std::move(*source));
   }
@@ -185,7 +164,7 @@ Result<ComparisonPlan> plan_of(const SimOptions& options) {
                   fmt::format("--period {} is not 100ms to 10m", options.period));
     }
   }
-  auto heartbeat = parse_duration(options.heartbeat);
+  auto heartbeat = parse_duration(options.heartbeat.empty() ? "500ms" : options.heartbeat);
   if (!heartbeat) return tl::unexpected(std::move(heartbeat).error().within("--heartbeat"));
   plan.heartbeat = std::chrono::duration_cast<Millis>(*heartbeat);
   if (plan.heartbeat < Millis{10} || plan.heartbeat > Millis{60'000}) {
@@ -194,20 +173,6 @@ Result<ComparisonPlan> plan_of(const SimOptions& options) {
   }
   return plan;
 }
-
-// --- progress
-
-/// One line that is written over, where somebody looks; else silence.
-class ProgressLine {
- public:
-  void show(const std::string& text) const {
-    if (is_terminal_) fmt::print(stderr, "\r\x1b[K{}", text);
-  }
-  void clear() const { show(""); }
-
- private:
-  bool is_terminal_ = isatty(STDERR_FILENO) != 0;
-};
 
 // --- results
 
@@ -266,9 +231,38 @@ std::string log_line(const Scenario& scenario, const CallRecord& call) {
 
 // --- dfaas sim run
 
-Result<void> sim_run(const SimOptions& options) {
+Result<std::shared_ptr<const JoinedTrace>> traces_of(const SimOptions& options) {
+  if (options.trace_files.empty() && options.scenarios.empty()) {
+    return fail(ErrorCode::invalid_input,
+                "name a scenario: one of dfaas sim families or a file.toml; or give a recording of "
+                "dfaas node record with --trace");
+  }
+  if (options.trace_files.empty()) return nullptr;
+  auto joined = read_traces(options.trace_files);
+  if (!joined) return joined;
+  for (const std::string& note : (*joined)->notes) fmt::print(stderr, "dfaas: note: {}\n", note);
+  return joined;
+}
+
+/// With the recorded calls in place of the load, and the recorded federation where none is named.
+void replay(ComparisonPlan& plan, const SimOptions& options,
+            const std::shared_ptr<const JoinedTrace>& joined) {
+  std::optional<ScenarioSource> source;
+  if (!plan.scenarios.empty()) source = std::move(plan.scenarios.front());
+  plan.scenarios.assign(1, replaying(std::move(source), joined));
+  take_recorded_settings(plan, *joined, options.heartbeat.empty());
+}
+
+Result<void> sim_run(SimOptions options) {
+  auto joined = traces_of(options);
+  if (!joined) return pass_on(std::move(joined));
+  if (options.strategies.empty()) {
+    const std::string recorded = *joined ? recorded_strategy(**joined) : "";
+    options.strategies.push_back(recorded.empty() ? "grant_and_spill" : recorded);
+  }
   auto plan = plan_of(options);
   if (!plan) return pass_on(std::move(plan));
+  if (*joined) replay(*plan, options, *joined);
   if (plan->seeds.size() != 1) {
     return fail(ErrorCode::invalid_input, "sim run takes one seed; sim compare takes several");
   }
@@ -296,12 +290,17 @@ Result<void> sim_run(const SimOptions& options) {
   figures.scenario = plan->scenarios.front().name;
   nlohmann::ordered_json json = head_of(options);
   json.update(json_of(figures));
+  const RecordedFigures recorded =
+      *joined ? recorded_figures((*joined)->trace, scenario->warm_up, scenario->duration)
+              : RecordedFigures{};
+  if (*joined) json["recorded"] = recorded_json(recorded);
   if (options.output == "json") {
     fmt::print("{}\n", json.dump());
   } else {
     fmt::print("{} by {}, seed {}: {} nodes, {:.0f} s\n", figures.scenario, contender.name(), seed,
                scenario->nodes.size(), to_seconds(scenario->duration));
     print_figures(figures);
+    fmt::print("{}", recorded_lines(recorded, figures));
   }
   const auto html = [&] { return sim_run_html(tally, figures, options.command); };
   if (auto done = write_if_asked(options.json_file, json.dump(2) + "\n"); !done) return done;
@@ -427,7 +426,15 @@ void sim_families(const std::string& output) {
 Result<void> sim_export(const SimOptions& options) {
   auto seeds = parse_seeds(options.seeds);
   if (!seeds) return pass_on(std::move(seeds));
-  auto source = source_of(options.scenarios.front());
+  if (!options.trace_files.empty() && !options.scenarios.empty()) {
+    return fail(ErrorCode::invalid_input,
+                "name a family, or recordings with --trace, but not both");
+  }
+  auto joined = traces_of(options);
+  if (!joined) return pass_on(std::move(joined));
+  auto source = *joined ? ScenarioSource{"recorded",
+                                         [&joined](std::uint64_t) { return scenario_of(**joined); }}
+                        : source_of(options.scenarios.front());
   if (!source) return pass_on(std::move(source));
   auto scenario = source->make(seeds->front());
   if (!scenario) return pass_on(std::move(scenario));
@@ -438,8 +445,8 @@ Result<void> sim_export(const SimOptions& options) {
 void add_common_options(CLI::App& command, SimOptions& options) {
   command.add_option("--period", options.period,
                      "Of control, such as 2s (default: what each strategy is made for)");
-  command.add_option("--heartbeat", options.heartbeat, "Between messages of two agents")
-      ->capture_default_str();
+  command.add_option("--heartbeat", options.heartbeat,
+                     "Between messages of two agents (default: 500ms, or as recorded)");
   command.add_flag("--as-published", options.as_published,
                    "recalc and node_margin as their authors published them, errors included");
   command.add_flag("--no-oracle", options.without_oracle,
@@ -474,20 +481,22 @@ void add_sim_command(CLI::App& root, ExitStatus& status) {
 
   CLI::App* run = sim->add_subcommand("run", "One scenario, one strategy, one seed");
   auto run_options = std::make_shared<SimOptions>();
-  run->add_option("scenario", run_options->scenarios, "A family's name, or a file.toml")
-      ->required()
+  run->add_option("scenario", run_options->scenarios,
+                  "A family's name, or a file.toml (default: the federation of the recordings)")
       ->expected(1);
-  run->add_option("--strategy", run_options->strategies, "A strategy's name, or omni")->expected(1);
+  run->add_option("--strategy", run_options->strategies,
+                  "A strategy's name, or omni (default: grant_and_spill, or as recorded)")
+      ->expected(1);
   run->add_option("--seed", run_options->seeds, "Fixes every draw")->capture_default_str();
-  run->add_option("--trace", run_options->trace_file,
-                  "Replay the calls of this recording in place of the scenario's load");
+  run->add_option("--trace", run_options->trace_files,
+                  "Replay the calls of this recording in place of the load; once for each node")
+      ->allow_extra_args(false);
   run->add_option("--log", run_options->log_file, "Write every call to this CSV file");
   run->add_option("--oracle-input", run_options->input_file,
                   "Write what tools/check-score needs beside the log to this file");
   add_common_options(*run, *run_options);
   run->footer("Example: dfaas sim run scenarios/three-nodes.toml --html report.html");
   run->callback([run, run_options, &status] {
-    if (run_options->strategies.empty()) run_options->strategies = {"grant_and_spill"};
     run_options->command = replay_command(*run);
     if (auto done = sim_run(*run_options); !done) report_failure(status, done.error());
   });
@@ -522,12 +531,14 @@ void add_sim_command(CLI::App& root, ExitStatus& status) {
   list->footer("Example: dfaas sim families");
   list->callback([list_output] { sim_families(*list_output); });
 
-  CLI::App* exporting =
-      sim->add_subcommand("export", "Print a family as a scenario file, to change it");
+  CLI::App* exporting = sim->add_subcommand(
+      "export", "Print a scenario file, to change it: a family, or what was recorded");
   auto export_options = std::make_shared<SimOptions>();
-  exporting->add_option("family", export_options->scenarios, "A family's name")
-      ->required()
-      ->expected(1);
+  exporting->add_option("family", export_options->scenarios, "A family's name")->expected(1);
+  exporting
+      ->add_option("--trace", export_options->trace_files,
+                   "A recording, in place of a family; once for each node")
+      ->allow_extra_args(false);
   exporting->add_option("--seed", export_options->seeds, "Fixes every draw")->capture_default_str();
   exporting->footer("Example: dfaas sim export test1 > mine.toml");
   exporting->callback([export_options, &status] {

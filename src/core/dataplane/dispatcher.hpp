@@ -92,6 +92,8 @@ struct DispatcherSettings {
   Micros peer_down_time{1'000'000};  ///< After two consecutive unreachable answers.
   int queue_length_max = 1000;
   Micros service_time_default{100'000};  ///< Until the first request was served.
+
+  friend bool operator==(const DispatcherSettings&, const DispatcherSettings&) = default;
 };
 
 class Dispatcher {

@@ -267,4 +267,8 @@ Result<void> validate(const Scenario& scenario) {
   return {};
 }
 
+std::string short_name(const FunctionName& name) {
+  return name.space() == FunctionName::default_space ? name.name() : name.full();
+}
+
 }  // namespace dfaas

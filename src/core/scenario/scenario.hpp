@@ -195,4 +195,7 @@ struct Scenario {
 /// Errors: invalid_input, one sentence: "node \"light\": pool \"cpu\": slots 0 is not 1 to 100000".
 Result<void> validate(const Scenario& scenario);
 
+/// "figlet", or "figlet.space" outside of the default one: shorter than full() and read back the same.
+std::string short_name(const FunctionName& name);
+
 }  // namespace dfaas

@@ -90,10 +90,6 @@ struct Reader {
   std::map<std::string, std::size_t> draws;  ///< How often a stream was asked for, by its name.
 };
 
-std::string short_name(const FunctionName& name) {
-  return name.space() == FunctionName::default_space ? name.name() : name.full();
-}
-
 void forbid(const TomlTable& table, std::string_view given,
             std::initializer_list<std::string_view> others) {
   for (const std::string_view other : others) {

@@ -48,10 +48,6 @@ class Writer {
   std::string text_;
 };
 
-std::string short_name(const FunctionName& name) {
-  return name.space() == FunctionName::default_space ? name.name() : name.full();
-}
-
 template <class Words, class Kind>
 std::string_view word_of(const Words& words, Kind kind) {
   return words[static_cast<std::size_t>(kind)];

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
 #include "core/json/fields.hpp"
@@ -20,7 +21,10 @@ namespace {
 constexpr double seconds_max = 86'400;
 constexpr double millis_max = seconds_max * 1000;
 constexpr std::size_t name_length_max = 200;
-constexpr std::size_t line_length_max = 4096;
+constexpr std::size_t line_length_max = 256 * 1024;  ///< A neighbour with 1000 functions.
+constexpr std::size_t call_id_length_max = 64;
+constexpr std::array<std::string_view, 5> result_words{"unknown", "served_here", "served_by_peer",
+                                                       "refused", "failed"};
 constexpr std::string_view header_text = "at_s,node,function,service_ms";
 
 Micros from_number(double number, double micros_per_unit) {
@@ -81,37 +85,127 @@ Trace read_csv(std::string_view text) {
   return trace;
 }
 
-void allow_only(const Fields& fields, std::initializer_list<std::string_view> known) {
-  for (const std::string& name : fields.names()) {
-    if (std::ranges::find(known, name) == known.end()) {
-      fields.fail_at(in_quotes(name, 40),
-                     fmt::format("is not known: {} are", fmt::join(known, ", ")));
-    }
+/// Recordings are of one node, and know how many calls they hold.
+void check_end(const Recording& recording, const RecordingEnd& end, std::size_t calls) {
+  if (end.calls == calls) return;
+  throw BadField{fmt::format("the recording of {} holds {} of its {} calls: lines are missing",
+                             recording.node.text(), calls, end.calls)};
+}
+
+Recording& recording_of(Trace& trace, std::string_view kind) {
+  if (!trace.recording) {
+    throw BadField{fmt::format("{} comes before the line of the recording", kind)};
+  }
+  return *trace.recording;
+}
+
+void read_recording_line(const Fields& fields, Trace& trace) {
+  allow_only(fields, {"recording"});
+  const Fields content = fields.object("recording");
+  Recording recording = read_recording(content);
+  if (trace.recording) {
+    throw BadField{fmt::format("{} and {} are recorded in one file: give each a file of its own",
+                               trace.recording->node.text(), recording.node.text())};
+  }
+  if (!trace.calls.empty()) throw BadField{"a recording begins with the line that says of whom"};
+  trace.recording = std::move(recording);
+}
+
+void read_function_line(const Fields& fields, Trace& trace) {
+  allow_only(fields, {"function"});
+  RecordedFunction function = read_recorded_function(fields.object("function"));
+  auto& functions = recording_of(trace, "a function").functions;
+  functions.insert_or_assign(function.name, function);
+  if (functions.size() > recording_limits::functions_max) {
+    throw BadField{fmt::format("more than {} functions", recording_limits::functions_max)};
   }
 }
 
-void read_json_line(const Fields& fields, std::size_t line, Trace& trace, Order& order) {
-  if (fields.has("rtt")) {
-    allow_only(fields, {"rtt"});
-    const Fields rtt = fields.object("rtt");
-    allow_only(rtt, {"from", "to", "ms"});
-    trace.rtts.push_back(
-        {.from = rtt.accept("from", NodeName::parse(rtt.text("from", name_length_max))),
-         .to = rtt.accept("to", NodeName::parse(rtt.text("to", name_length_max))),
-         .rtt = from_number(rtt.number("ms", 0, to_millis(scenario_limits::rtt_max)), 1e3)});
-    return;
+void read_neighbour_line(const Fields& fields, Trace& trace) {
+  allow_only(fields, {"neighbour"});
+  RecordedNeighbour neighbour = read_recorded_neighbour(fields.object("neighbour"));
+  auto& neighbours = recording_of(trace, "a neighbour").neighbours;
+  neighbours.insert_or_assign(neighbour.id, neighbour);
+  if (neighbours.size() > recording_limits::neighbours_max) {
+    throw BadField{fmt::format("more than {} neighbours", recording_limits::neighbours_max)};
   }
-  allow_only(fields, {"at_s", "node", "function", "service_ms", "rtt"});
+}
+
+void read_end_line(const Fields& fields, Trace& trace, const Order& order) {
+  allow_only(fields, {"end"});
+  const RecordingEnd end = read_recording_end(fields.object("end"));
+  Recording& recording = recording_of(trace, "the end");
+  if (end.at < order.last) {
+    throw BadField{fmt::format("the end, {}, is before the {} of line {}", to_seconds(end.at),
+                               to_seconds(order.last), order.last_line)};
+  }
+  check_end(recording, end, trace.calls.size());
+  recording.end = end;
+}
+
+void read_rtt_line(const Fields& fields, Trace& trace) {
+  allow_only(fields, {"rtt"});
+  const Fields rtt = fields.object("rtt");
+  allow_only(rtt, {"from", "to", "ms"});
+  trace.rtts.push_back(
+      {.from = rtt.accept("from", NodeName::parse(rtt.text("from", name_length_max))),
+       .to = rtt.accept("to", NodeName::parse(rtt.text("to", name_length_max))),
+       .rtt = from_number(rtt.number("ms", 0, to_millis(scenario_limits::rtt_max)), 1e3)});
+}
+
+void read_run_line(const Fields& fields, Trace& trace) {
+  allow_only(fields, {"run"});
+  const Fields run = fields.object("run");
+  allow_only(run, {"node_id", "call", "function", "service_ms"});
+  trace.runs.push_back(
+      {.origin = run.accept("node_id", NodeId::parse(run.text("node_id", name_length_max))),
+       .call_id = run.text("call", call_id_length_max),
+       .function =
+           run.accept("function", FunctionName::parse(run.text("function", name_length_max))),
+       .service_time = from_number(run.number("service_ms", 0, millis_max), 1e3)});
+  check_count(trace.runs.size());
+}
+
+void read_call_line(const Fields& fields, std::size_t line, Trace& trace, Order& order) {
+  allow_only(fields, {"at_s", "node", "function", "service_ms", "call", "ended", "rtt", "run",
+                      "recording", "neighbour", "end"});
   RecordedCall call{
       .at = from_number(fields.number("at_s", 0, seconds_max), 1e6),
       .node = fields.accept("node", NodeName::parse(fields.text("node", name_length_max))),
       .function =
-          fields.accept("function", FunctionName::parse(fields.text("function", name_length_max)))};
+          fields.accept("function", FunctionName::parse(fields.text("function", name_length_max))),
+      .service_time = {},
+      .call_id = fields.text_or("call", call_id_length_max, "")};
   if (fields.has("service_ms")) {
     call.service_time = from_number(fields.number("service_ms", 0, millis_max), 1e3);
   }
+  if (fields.has("ended")) {
+    call.result =
+        fields.accept("ended", parse_recorded_result(fields.text("ended", name_length_max)));
+  }
   if (const auto problem = order.problem_of(call.at, line)) throw BadField{*problem};
+  if (trace.recording && call.node != trace.recording->node) {
+    throw BadField{fmt::format("a call of {} in the recording of {}", call.node.text(),
+                               trace.recording->node.text())};
+  }
   trace.calls.push_back(std::move(call));
+  check_count(trace.calls.size());
+}
+
+void read_json_line(const Fields& fields, std::size_t line, Trace& trace, Order& order) {
+  if (trace.recording && trace.recording->end) {
+    throw BadField{"the recording ended in the line before"};
+  }
+  if (fields.has("recording")) return read_recording_line(fields, trace);
+  if (fields.has("rtt")) return read_rtt_line(fields, trace);
+  if (fields.has("run")) return read_run_line(fields, trace);
+  if (fields.has("neighbour")) return read_neighbour_line(fields, trace);
+  if (fields.has("end")) return read_end_line(fields, trace, order);
+  // A call has a function, too, which is a text there.
+  if (fields.has("function") && !fields.has("at_s") && !fields.has("node")) {
+    return read_function_line(fields, trace);
+  }
+  read_call_line(fields, line, trace, order);
 }
 
 Trace read_json_lines(std::string_view text) {
@@ -128,14 +222,8 @@ Trace read_json_lines(std::string_view text) {
       read_json_line(fields, number, trace, order);
     });
     if (!read) throw BadCell{fmt::format("line {}: {}", number, read.error().message)};
-    check_count(trace.calls.size());
   }
   return trace;
-}
-
-/// Shorter than full() and read back the same.
-std::string short_name(const FunctionName& name) {
-  return name.space() == FunctionName::default_space ? name.name() : name.full();
 }
 
 std::map<std::string, NodeIndex> index_nodes(const Scenario& scenario) {
@@ -198,6 +286,20 @@ Result<void> set_rtts(Scenario& scenario, const std::map<std::string, NodeIndex>
 
 }  // namespace
 
+std::string_view to_text(RecordedResult result) {
+  return result_words.at(static_cast<std::size_t>(result));
+}
+
+Result<RecordedResult> parse_recorded_result(std::string_view text) {
+  const auto found = std::find(result_words.begin() + 1, result_words.end(), text);
+  if (found != result_words.end()) {
+    return static_cast<RecordedResult>(found - result_words.begin());
+  }
+  return fail(
+      ErrorCode::invalid_input,
+      fmt::format("{} is not served_here, served_by_peer, refused or failed", in_quotes(text, 40)));
+}
+
 Result<Trace> parse_trace(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   const bool is_json = first != std::string_view::npos && text[first] == '{';
@@ -209,10 +311,28 @@ Result<Trace> parse_trace(std::string_view text) {
 }
 
 std::string trace_line(const RecordedCall& call) {
-  const std::string service =
-      call.service_time ? fmt::format(", \"service_ms\": {}", to_millis(*call.service_time)) : "";
-  return fmt::format("{{\"at_s\": {}, \"node\": \"{}\", \"function\": \"{}\"{}}}\n",
-                     to_seconds(call.at), call.node.text(), short_name(call.function), service);
+  const auto field = [](std::string_view name, const std::string& value) {
+    return value.empty() ? std::string() : fmt::format(", \"{}\": {}", name, value);
+  };
+  const auto text = [](std::string_view value) {
+    return value.empty() ? std::string() : json_text(nlohmann::json(value));
+  };
+  return fmt::format(
+      "{{\"at_s\": {}, \"node\": \"{}\", \"function\": \"{}\"{}{}{}}}\n", to_seconds(call.at),
+      call.node.text(), short_name(call.function),
+      field("service_ms",
+            call.service_time ? fmt::to_string(to_millis(*call.service_time)) : std::string()),
+      field("call", text(call.call_id)),
+      field("ended",
+            call.result == RecordedResult::unknown ? std::string() : text(to_text(call.result))));
+}
+
+std::string trace_line(const RecordedRun& run) {
+  return fmt::format(
+      "{{\"run\": {{\"node_id\": \"{}\", \"call\": {}, \"function\": \"{}\", \"service_ms\": "
+      "{}}}}}\n",
+      run.origin.text(), json_text(nlohmann::json(run.call_id)), short_name(run.function),
+      to_millis(run.service_time));
 }
 
 std::string trace_line(const RecordedRtt& rtt) {
@@ -223,8 +343,11 @@ std::string trace_line(const RecordedRtt& rtt) {
 std::string trace_to_text(const Trace& trace, TraceFormat format) {
   std::string text;
   if (format == TraceFormat::json_lines) {
+    if (trace.recording) text += trace_lines(*trace.recording);
     for (const RecordedRtt& rtt : trace.rtts) text += trace_line(rtt);
     for (const RecordedCall& call : trace.calls) text += trace_line(call);
+    for (const RecordedRun& run : trace.runs) text += trace_line(run);
+    if (trace.recording && trace.recording->end) text += trace_line(*trace.recording->end);
     return text;
   }
   text.append(header_text).append("\n");

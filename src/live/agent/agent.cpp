@@ -583,6 +583,9 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     return json_text({{"peers", peers},
                       {"unproved", unproved},
                       {"strategy", strategy},
+                      {"organisation", settings.controller.organisation},
+                      {"period_ms", settings.controller.period.count()},
+                      {"heartbeat_ms", settings.controller.heartbeat.count()},
                       {"malformed_messages", malformed},
                       {"dropped_messages", controller.dropped_events()}});
   }

@@ -132,13 +132,15 @@ asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connect
     co_await install_plan(core, connection);
   } else if (head.method == "PUT" && head.target == "/v1/model") {
     co_await take_model_counters(core, connection);
+  } else if (head.method == "GET" && head.target == "/v1/recording") {
+    co_await serve_recording(core, connection);
   } else if (head.method == "POST" && head.target == "/v1/drain") {
     core->dispatcher.drain();
     co_await respond_text(connection, 200, "");
   } else {
     co_await respond_text(connection, 404,
-                          "here are GET /v1/observation, GET and PUT /v1/plan, PUT /v1/model, POST "
-                          "/v1/drain\n");
+                          "here are GET /v1/observation, GET and PUT /v1/plan, PUT /v1/model, GET "
+                          "/v1/recording, POST /v1/drain\n");
   }
 }
 

@@ -179,6 +179,37 @@ void count_end(GatewayCore* core, const CallPtr& call, const CallEnd& end, Micro
   counters.served_here_time += took;
 }
 
+// --- recordings (dfaas node record); nothing where nobody records
+
+void record_arrival(GatewayCore* core, Call& call) {
+  // What nobody runs is no load that a replay could place.
+  if (core->recordings.empty() || !core->dispatcher.knows(call.function)) return;
+  call.recorded_as = core->recordings.called(call.function, call.call_id, now());
+}
+
+/// The time that its slot was taken, with all that it takes to start it and to hand out its answer.
+void record_run(GatewayCore* core, const Call& call, Micros held) {
+  if (core->recordings.empty()) return;
+  if (!call.from.empty()) {
+    core->recordings.tell(trace_line(RecordedRun{.origin = call.from,
+                                                 .call_id = call.call_id,
+                                                 .function = call.function,
+                                                 .service_time = held}));
+  } else if (call.recorded_as != 0) {
+    core->recordings.tell(
+        event_line(recorded_event::Ran{.number = call.recorded_as, .service_time = held}));
+  }
+}
+
+void record_end(GatewayCore* core, const Call& call, GatewayMetrics::End end) {
+  if (core->recordings.empty() || call.recorded_as == 0) return;
+  constexpr std::array<RecordedResult, 4> results{RecordedResult::served_here,
+                                                  RecordedResult::served_by_peer,
+                                                  RecordedResult::refused, RecordedResult::failed};
+  core->recordings.tell(event_line(recorded_event::Ended{
+      .number = call.recorded_as, .result = results.at(static_cast<std::size_t>(end))}));
+}
+
 /// Does what the rules say until the call is over.
 asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decision) {
   for (;;) {
@@ -202,6 +233,7 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
         CallEnd end = co_await run_here(core, call);
         note(call, "here", end.by == "here" ? "served" : end.by, since);
         core->dispatcher.finished(call->id, end.service_time, now());
+        record_run(core, *call, now() - call->slot_since.value_or(since));
         core->pump();
         co_return end;
       }
@@ -349,6 +381,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
         waiting->interrupt();
       }
     });
+    if (is_user) record_arrival(core, *call);
     const Decision decision =
         is_user ? core->dispatcher.arrive_user(call->id, call->function, now())
                 : core->dispatcher.arrive_guest(call->id, call->function, terms.digest, call->from,
@@ -362,6 +395,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
   core->calls.erase(call->id);
   core->metrics.in_flight(call->label, -1);
   record(core, call, end);
+  record_end(core, *call, end.end);
   core->tell_if_idle();
 }
 

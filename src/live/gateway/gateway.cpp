@@ -160,6 +160,7 @@ void GatewayCore::pump() {
   for (const RequestId id : dispatcher.started()) {
     if (const auto found = calls.find(id); found != calls.end()) {
       found->second->started = true;
+      if (!recordings.empty()) found->second->slot_since = now();
       found->second->wake.cancel();
     }
   }
@@ -179,6 +180,7 @@ void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
+  if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
   functions.insert_or_assign(name, std::move(function));
   pump();
 }

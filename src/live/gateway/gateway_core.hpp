@@ -21,6 +21,7 @@
 #include "live/gateway/decision_log.hpp"
 #include "live/gateway/gateway.hpp"
 #include "live/gateway/metrics.hpp"
+#include "live/gateway/recording.hpp"
 #include "live/net/task_group.hpp"
 #include "live/runtime/command.hpp"
 #include "live/runtime/function_store.hpp"
@@ -46,6 +47,8 @@ struct Call {
   std::string from_name;
   bool explain = false;
   std::vector<DecisionStep> steps;
+  std::uint64_t recorded_as = 0;  ///< Its number in recordings; 0: nobody recorded when it came.
+  std::optional<Instant> slot_since;  ///< While somebody records: when a waiting call got its slot.
 
   std::string body;            ///< What was read ahead.
   bool body_complete = false;  ///< `body` is all of it.
@@ -129,6 +132,7 @@ struct GatewayCore {
   Dispatcher dispatcher;
   GatewayMetrics metrics;
   DecisionLog decisions;
+  Recordings recordings;
   EgressPool egress;
   std::string boot;
   std::map<FunctionName, DeployedFunction> functions;
@@ -186,6 +190,12 @@ boost::asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* co
                                          RequestHead head);
 boost::asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connection,
                                            RequestHead head);
+
+/// Tells what happens until the reader leaves: GET /v1/recording of the control socket.
+boost::asio::awaitable<void> serve_recording(GatewayCore* core, ServerConnection* connection);
+
+/// A deployed function as recordings tell of it.
+RecordedFunction recorded_function(const GatewayCore& core, const DeployedFunction& function);
 
 /// Says which node answers: its id, and its name as the original prototype's plots expect it.
 void add_server_headers(Headers& headers, const NodeId& id, const std::string& name);

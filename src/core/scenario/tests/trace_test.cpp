@@ -91,7 +91,9 @@ INSTANTIATE_TEST_SUITE_P(
             "{\"at_s\": 0, \"node\": \"a\", \"function\": \"f\"}",
             "line 2: at_s 0 is before the 1 of line 1: a trace is in order of time"},
         Bad{"json_unknown", "{\"at\": 1}",
-            "line 1: \"at\": is not known: at_s, node, function, service_ms, rtt are"},
+            "line 1: \"at\": is not known: at_s, node, function, service_ms, call, ended, rtt, "
+            "run, "
+            "recording, neighbour, end are"},
         Bad{"json_missing", "{\"at_s\": 1}", "line 1: node: is missing"},
         Bad{"json_rtt", "\n{\"rtt\": {\"from\": \"a\", \"to\": \"b\", \"ms\": -1}}",
             "line 2: rtt.ms: \"-1\" is not a number from 0 to 60000"}),
@@ -120,6 +122,120 @@ TEST(TraceProperty, ComesBackAsItWasWritten) {
                           .rtt = Micros{static_cast<Micros::rep>(random.next() % 60'000'000)}});
     EXPECT_EQ(parse_trace(trace_to_text(trace, TraceFormat::json_lines)), trace);
   }
+}
+
+constexpr const char* recording_head =
+    R"({"recording": {"node": "light", "node_id": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "began_unix_us": 5}})"
+    "\n";
+
+Recording recording() {
+  Recording made{.node = *NodeName::parse("light"),
+                 .id = *NodeId::parse(std::string(32, 'a')),
+                 .organisation = "Zürich \"1\"",
+                 .version = "0.1.0",
+                 .began_unix = 1'764'075'000'123'456,
+                 .strategy = "grant_and_spill",
+                 .period = Millis{2000},
+                 .heartbeat = Millis{500},
+                 .dispatcher = {.spill_wait_ratio = 0.3,
+                                .attempts_max = 1,
+                                .full_memory_min = Micros{7},
+                                .queue_length_max = 9}};
+  const FunctionName figlet = *FunctionName::parse("figlet");
+  const FunctionName ocr = *FunctionName::parse("ocr.other");
+  made.functions.emplace(figlet, RecordedFunction{.name = figlet,
+                                                  .slots = 3,
+                                                  .pool = "cpu",
+                                                  .deadline = Micros{2'500'001},
+                                                  .share = Sharing::node,
+                                                  .retry_safe = true,
+                                                  .max_rate = {1.25}});
+  const NodeId mid = *NodeId::parse(std::string(32, 'b'));
+  made.neighbours.emplace(mid, RecordedNeighbour{.node = *NodeName::parse("mid"),
+                                                 .id = mid,
+                                                 .organisation = "x",
+                                                 .functions = {{figlet, 1}, {ocr, 2}}});
+  made.end = RecordingEnd{.at = Micros{2'000'001}, .calls = 2};
+  return made;
+}
+
+TEST(Trace, OfARecordingComesBackAsItWasWritten) {
+  Trace trace{.calls = {call(1'000'001, "light", "figlet", Micros{101'501}),
+                        call(1'000'001, "light", "ocr.other")},
+              .rtts = {},
+              .runs = {{.origin = *NodeId::parse(std::string(32, 'b')),
+                        .call_id = "c-7",
+                        .function = *FunctionName::parse("ocr.other"),
+                        .service_time = Micros{7}}},
+              .recording = recording()};
+  trace.calls[0].call_id = "say \"c1\"";
+  trace.calls[0].result = RecordedResult::served_here;
+  trace.calls[1].result = RecordedResult::failed;
+  const auto read = parse_trace(trace_to_text(trace, TraceFormat::json_lines));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, trace);
+}
+
+TEST(Trace, TakesWhatARecordingTellsLast) {
+  const auto trace =
+      parse_trace(std::string(recording_head) +
+                  R"({"function": {"name": "figlet", "slots": 2, "deadline_ms": 1}})"
+                  "\n"
+                  R"({"function": {"name": "figlet", "slots": 5, "deadline_ms": 1}})");
+  ASSERT_TRUE(trace) << trace.error().message;
+  EXPECT_EQ(trace->recording->functions.at(*FunctionName::parse("figlet")).slots, 5);
+  EXPECT_FALSE(trace->recording->end);
+}
+
+struct BadRecording {
+  const char* name;
+  const char* lines;
+  const char* sentence;
+};
+
+class BadRecordings : public testing::TestWithParam<BadRecording> {};
+
+TEST_P(BadRecordings, AreRefusedInASentence) {
+  const auto trace = parse_trace(std::string(recording_head) + GetParam().lines);
+  ASSERT_FALSE(trace);
+  EXPECT_EQ(trace.error().message, GetParam().sentence);
+}
+
+#define DFAAS_CALL "{\"at_s\": 1, \"node\": \"light\", \"function\": \"f\"}\n"
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, BadRecordings,
+    testing::Values(
+        BadRecording{"gap", DFAAS_CALL "{\"end\": {\"at_s\": 2, \"calls\": 2}}",
+                     "line 3: the recording of light holds 1 of its 2 calls: lines are missing"},
+        BadRecording{"early_end", DFAAS_CALL "{\"end\": {\"at_s\": 0.5, \"calls\": 1}}",
+                     "line 3: the end, 0.5, is before the 1 of line 2"},
+        BadRecording{"after_the_end", "{\"end\": {\"at_s\": 0, \"calls\": 0}}\n" DFAAS_CALL,
+                     "line 3: the recording ended in the line before"},
+        BadRecording{"other_node", "{\"at_s\": 1, \"node\": \"mid\", \"function\": \"f\"}",
+                     "line 2: a call of mid in the recording of light"},
+        BadRecording{"two_in_one",
+                     "{\"recording\": {\"node\": \"mid\", \"node_id\": "
+                     "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\", \"began_unix_us\": 1}}",
+                     "line 2: light and mid are recorded in one file: give each a file of its own"},
+        BadRecording{"text", "7", "line 2: \"7\" is not an object"},
+        BadRecording{
+            "result",
+            "{\"at_s\": 1, \"node\": \"light\", \"function\": \"f\", \"ended\": \"well\"}",
+            "line 2: ended: \"well\" is not served_here, served_by_peer, refused or failed"},
+        BadRecording{"slots", "{\"function\": {\"name\": \"f\", \"slots\": 0, \"deadline_ms\": 1}}",
+                     "line 2: function.slots: \"0\" is not an integer from 1 to 100000"},
+        BadRecording{
+            "node_id", "{\"neighbour\": {\"node\": \"mid\", \"node_id\": \"b\"}}",
+            "line 2: neighbour.node_id: node id \"b\" is not 32 characters of a-z and 2-7"}),
+    [](const auto& tested) { return tested.param.name; });
+
+#undef DFAAS_CALL
+
+TEST(Trace, RefusesLinesOfARecordingThatIsNone) {
+  const auto trace = parse_trace(R"({"end": {"at_s": 0, "calls": 0}})");
+  ASSERT_FALSE(trace);
+  EXPECT_EQ(trace.error().message, "line 1: the end comes before the line of the recording");
 }
 
 Scenario two_nodes() {

@@ -3,6 +3,9 @@
 /// Comparisons do not depend on the number of jobs, and their means are those of their rows.
 #include "sim/compare/comparison.hpp"
 
+#include <map>
+#include <string>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -70,6 +73,31 @@ TEST(Comparison, SaysWhichRunFailed) {
   const auto runs = compare(plan, {});
   ASSERT_FALSE(runs);
   EXPECT_EQ(runs.error().message.find("broken seed 1: "), 0U) << runs.error().message;
+}
+
+/// Recorded with seed 1; a change that costs more than half a point must say why.
+TEST(Comparison, KeepsTheScoresThatWereReached) {
+  const std::map<std::string, double> recorded{{"seedsim_n5_p0.5", 1.000},
+                                               {"seedfw_n10_p0.3", 0.975},
+                                               {"flash", 0.999},
+                                               {"hetero", 1.000},
+                                               {"mmpp", 0.989},
+                                               {"liar2", 0.994},
+                                               {"liar3", 0.988},
+                                               {"sparse100", 0.963}};
+  ComparisonPlan plan{.seeds = {1}, .jobs = 2};
+  for (const auto& [name, score] : recorded) {
+    const Family family = *find_family(name);
+    plan.scenarios.push_back(
+        {name, [family](std::uint64_t seed) -> Result<Scenario> { return family.make(seed); }});
+  }
+  plan.contenders = {{.strategy = *find_strategy("grant_and_spill")}};
+  const auto runs = compare(plan, {});
+  ASSERT_TRUE(runs) << runs.error().message;
+  for (std::size_t at = 0; at < plan.scenarios.size(); ++at) {
+    const std::string& name = plan.scenarios[at].name;
+    EXPECT_GE(*(*runs)[at].figures.served_over_oracle_ratio, recorded.at(name) - 0.005) << name;
+  }
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 #include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include "apps/dfaas/programs.hpp"
 #include "core/base/text.hpp"
@@ -31,6 +34,45 @@ DispatcherSettings dispatcher_settings(const Settings& settings) {
   return result;
 }
 
+/// "/a:/b" as a list. Errors: invalid_input naming the setting.
+Result<std::vector<std::string>> paths_of(const Settings& settings, std::string_view name) {
+  std::vector<std::string> paths;
+  for (const std::string_view path : split(settings.text(name), ':')) {
+    if (path.empty()) continue;
+    if (!path.starts_with('/') || path == "/") {
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("setting {}: {} is not an absolute path below /", name, in_quotes(path)));
+    }
+    paths.push_back(std::filesystem::path(path).lexically_normal().string());
+  }
+  return paths;
+}
+
+Result<SandboxSettings> sandbox_settings(const Settings& settings, const NodeDirectory& directory) {
+  auto readable = paths_of(settings, "sandbox.read_paths");
+  if (!readable) return pass_on(std::move(readable));
+  auto writable = paths_of(settings, "sandbox.write_paths");
+  if (!writable) return pass_on(std::move(writable));
+  return SandboxSettings{
+      .tier = parse_tier(settings.text("sandbox.tier")),
+      .hidden = {directory.root().lexically_normal().string()},
+      .readable = std::move(*readable),
+      .writable = std::move(*writable),
+      .scratch = std::filesystem::temp_directory_path().string(),
+      .first_user = static_cast<std::uint32_t>(settings.integer("sandbox.first_user"))};
+}
+
+ReplicaDefaults replica_defaults(const Settings& settings) {
+  constexpr std::uint64_t megabyte = 1ULL << 20U;
+  const auto memory = static_cast<std::uint64_t>(settings.integer("sandbox.memory_mb")) * megabyte;
+  return {.memory_bytes = memory == 0 ? half_of_memory() : memory,
+          .processes_per_slot =
+              static_cast<std::uint32_t>(settings.integer("sandbox.processes_per_slot")),
+          .tmp_bytes = static_cast<std::uint64_t>(settings.integer("sandbox.tmp_mb")) * megabyte,
+          .host_network_allowed = settings.text("sandbox.host_network") == "yes"};
+}
+
 /// The listening socket that a supervisor holds for us (LISTEN_FDS of systemd), else our own.
 Result<UnixAcceptor> user_acceptor(boost::asio::any_io_executor executor,
                                    const NodeDirectory& directory) {
@@ -50,6 +92,8 @@ Result<void> run(const NodeOptions& options) {
   if (!user) return fail(user.error().code, "credentials " + user.error().message);
   auto password = read_file(directory.password_file(), 1024);
   if (!password) return fail(password.error().code, "credentials " + password.error().message);
+  auto sandbox = sandbox_settings(settings, directory);
+  if (!sandbox) return pass_on(std::move(sandbox));
 
   boost::asio::io_context context(1);
   auto gateway = Gateway::start(
@@ -59,7 +103,9 @@ Result<void> run(const NodeOptions& options) {
        .version = DFAAS_VERSION,
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
-       .binary = own_binary(),
+       .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
+       .sandbox = std::move(*sandbox),
+       .replica = replica_defaults(settings),
        .database = directory.function_database(),
        .egress = Endpoint::unix_socket(directory.egress_socket().string()),
        .exec_timeout = settings.millis("gateway.exec_timeout_ms"),

@@ -21,11 +21,19 @@ Result<void> show(const std::string& directory, const std::string& output) {
     return {};
   }
   const auto answer = nlohmann::json::parse(*text);  // Of our own gateway.
-  fmt::print("node      {} ({})\nversion   {}\nhealthy   {}\nstrategy  {} (plan {})\n\n",
+  const auto& sandbox = answer["sandbox"];
+  fmt::print("node      {} ({})\nversion   {}\nhealthy   {}\nstrategy  {} (plan {})\n",
              answer["node"].get<std::string>(), answer["id"].get<std::string>(),
              answer["version"].get<std::string>(), answer["healthy"].get<bool>() ? "yes" : "no",
              answer["strategy"].get<std::string>(), answer["plan_version"].get<std::uint64_t>());
-  fmt::print("{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING",
+  fmt::print("sandbox   {}; limits by {}: memory {}, processors {}\n",
+             sandbox["tier"].get<std::string>(), sandbox["limits"].get<std::string>(),
+             sandbox["memory"].get<std::string>(),
+             sandbox["cpu"].get<bool>() ? "limited" : "NOT LIMITED");
+  for (const auto& note : sandbox["notes"]) {
+    fmt::print("          {}\n", note.get<std::string>());
+  }
+  fmt::print("\n{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING",
              "QUEUE", "SERVICE", "USERS", "GUESTS");
   for (const auto& function : answer["functions"]) {
     fmt::print("{:30} {:>6} {:>8} {:>6} {:>7.1f} ms {:>9} {:>9}\n",

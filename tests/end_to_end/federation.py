@@ -80,7 +80,13 @@ class Node:
         self.user_port, self.peer_port, self.admin_port = free_ports(3)
         self.log_file = self.directory.with_suffix(".log")
         self._process = None
-        chosen = {**FAST, **(settings or {}), "user.bind": f"127.0.0.1:{self.user_port}",
+        self.user = None  #: Number of the user that runs it; None for ours.
+        #: What functions of this node can write to; several nodes of a federation share it.
+        self.shared = self.directory.parent / "shared"
+        self.shared.mkdir(exist_ok=True)
+        self.shared.chmod(0o777)
+        self.directory.parent.chmod(0o711)  # Functions run as other users.
+        chosen = {**FAST, "sandbox.write_paths": self.shared, **(settings or {}), "user.bind": f"127.0.0.1:{self.user_port}",
                   "peer.bind": f"127.0.0.1:{self.peer_port}",
                   "admin.bind": f"127.0.0.1:{self.admin_port}"}
         arguments = ["node", "init", "--dir", self.directory, "--name", name]
@@ -94,15 +100,22 @@ class Node:
 
     def start(self, *arguments, wait=True, environment=None):
         assert self._process is None, f"{self.name} runs already"
+        if self.user is not None:
+            self._give_to_user()
         with open(self.log_file, "ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [BINARY, "node", "run", "--dir", str(self.directory), *arguments], stdout=log,
                 stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
-                start_new_session=True)
+                start_new_session=True, user=self.user, group=self.user,
+                extra_groups=None if self.user is None else [])
         running_nodes.append(self)
         if wait:
             self.wait_started()
+
+    def _give_to_user(self):
+        for place in [self.directory, self.shared, *self.directory.rglob("*")]:
+            os.chown(place, self.user, self.user, follow_symlinks=False)
 
     def wait_started(self):
         def is_started():
@@ -158,17 +171,28 @@ class Node:
     # --- processes
 
     def pid(self, program="supervisor"):
-        """Of "supervisor", "gateway", "haproxy", "agent" or "keeper". KeyError when it is not there."""
+        """Of "supervisor", "gateway", "haproxy", "agent", "launcher" or "keeper" (the first one). KeyError
+        when it is not there."""
         if program == "supervisor":
             return self._process.pid
-        parent = self.pid("gateway") if program == "keeper" else self._process.pid
+        if program == "keeper":
+            keepers = self.keepers()
+            if not keepers:
+                raise KeyError(f"{self.name} has no keeper")
+            return keepers[0]
+        parent = self.pid("gateway") if program == "launcher" else self._process.pid
         for child in children_of(parent):
             words = command_line(child)
             is_ours = words[:1] == [BINARY] and words[1:2] == [program]
-            is_haproxy = program == "haproxy" and words and words[0].endswith("/haproxy")
-            if is_ours or is_haproxy or (program == "keeper" and words[1:2] == ["keeper"]):
+            is_other = program in ("haproxy", "launcher") and words and words[0].endswith(
+                {"haproxy": "/haproxy", "launcher": "/dfaas-launcher"}[program])
+            if is_ours or is_other:
                 return child
         raise KeyError(f"{self.name} has no {program}")
+
+    def keepers(self):
+        """Process ids of the first processes of all replicas."""
+        return children_of(self.pid("launcher"))
 
     def family(self):
         """Ids of all processes of the node: supervisor, programs, functions."""
@@ -219,7 +243,7 @@ class Node:
                           f"a new {program} of {self.name}")
 
     def function_processes(self):
-        return descendants_of(self.pid("keeper"))
+        return [pid for keeper in self.keepers() for pid in descendants_of(keeper)]
 
     # --- functions
 
@@ -233,13 +257,14 @@ class Node:
         text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
         return self.request(method, target, text, self.credentials())
 
-    def try_deploy(self, name, process="", image="host:", slots=None, labels=None, env=None):
-        """PUT, then POST when it is new, as faas-cli does. Returns the last answer."""
+    def try_deploy(self, name, process="", image="host:", slots=None, labels=None, env=None, **more):
+        """PUT, then POST when it is new, as faas-cli does. `more` are other fields of a deployment. Returns
+        the last answer."""
         labels = dict(labels or {})
         if slots is not None:
             labels["dfaas.slots"] = str(slots)
         deployment = {"service": name, "image": image, "envProcess": process, "labels": labels,
-                      "envVars": env or {}}
+                      "envVars": env or {}, **more}
         answer = self.system("PUT", "/system/functions", deployment)
         if answer.status == 404:
             answer = self.system("POST", "/system/functions", deployment)
@@ -252,6 +277,12 @@ class Node:
     def remove(self, name):
         answer = self.system("DELETE", "/system/functions", {"functionName": name})
         assert answer.status == 202, f"{self.name} did not remove {name}: {answer}"
+
+    def shared_directory(self):
+        """A new directory that functions of all nodes of the federation can write to."""
+        directory = Path(tempfile.mkdtemp(dir=self.shared))
+        directory.chmod(0o777)
+        return directory
 
     # --- requests
 

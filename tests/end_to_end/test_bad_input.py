@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 import socket
-import stat
 
 import clients
 import pytest
 from federation import Federation, Node, dfaas, temporary_directory
 from waiting import wait_until
 
-PROGRAMS = ("gateway", "haproxy", "agent", "keeper")
+PROGRAMS = ("gateway", "haproxy", "agent", "launcher")
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +192,7 @@ def test_missing_haproxy_is_named_with_its_remedy(stopped):
 def test_haproxy_that_is_too_old_is_named_with_its_version(stopped, version):
     program = stopped.directory / "it's an old haproxy"
     program.write_text(f"#!/bin/sh\necho '{version}'\n")
-    program.chmod(stat.S_IRWXU)
+    program.chmod(0o755)
     status, sentence = refused_start(stopped, "--set", f"haproxy.program={program}")
     assert version in sentence and "2.6" in sentence
     assert status == 1
@@ -243,16 +242,17 @@ def test_function_name_with_illegal_characters_is_refused_everywhere(light, name
             assert done.returncode == 2
 
 
-def test_program_that_went_away_is_a_500_and_comes_back(light, tmp_path):
-    program = tmp_path / "program"
+def test_program_that_went_away_is_a_500_and_comes_back(light):
+    directory = light.shared_directory()
+    program = directory / "program"
     program.write_text("#!/bin/sh\necho here\n")
-    program.chmod(stat.S_IRWXU)
+    program.chmod(0o755)
     light.deploy("volatile", str(program))
     assert light.call("volatile").text == "here\n"
-    program.rename(tmp_path / "away")
+    program.rename(directory / "away")
     answer = light.call("volatile")
     assert answer.status == 500 and len(answer.text.splitlines()) == 1
-    (tmp_path / "away").rename(program)
+    (directory / "away").rename(program)
     assert light.call("volatile").text == "here\n"
 
 

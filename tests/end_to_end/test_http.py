@@ -57,6 +57,8 @@ class Runs:
     def __init__(self, node, directory, name):
         self.name = name
         self._file = directory / "runs"
+        self._file.touch()
+        self._file.chmod(0o666)  # Each node runs functions as a user of its own.
         node.deploy(name, f"sh -c 'cat >/dev/null; echo run >> {self._file}; echo done'")
 
     def count(self):
@@ -64,10 +66,11 @@ class Runs:
 
 
 @pytest.fixture
-def runs(federation, light, tmp_path):
+def runs(federation, light):
+    directory = light.shared_directory()
     # The same on both, so that the peer port admits it.
-    counter = Runs(federation["mid"], tmp_path, "counter")
-    Runs(light, tmp_path, "counter")
+    counter = Runs(federation["mid"], directory, "counter")
+    Runs(light, directory, "counter")
     federation.wait_planned()
     return counter
 

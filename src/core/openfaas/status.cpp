@@ -52,13 +52,14 @@ std::string function_list_json(std::span<const FunctionStatus> statuses) {
   return list.dump();
 }
 
-std::string info_json(std::string_view version) {
+std::string info_json(std::string_view version, std::string_view sandbox) {
   const json versions{{"release", version}, {"sha", ""}, {"commit_message", ""}};
-  return json{
+  json info{
       {"provider", {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
       {"version", versions},
-      {"arch", "native"}}
-      .dump();
+      {"arch", "native"}};
+  if (!sandbox.empty()) info["sandbox"] = json::parse(sandbox);
+  return info.dump();
 }
 
 Result<FunctionStatus> function_status_from_json(std::string_view text) {

@@ -24,8 +24,9 @@ struct FunctionStatus {
 std::string function_status_json(const FunctionStatus& status);
 std::string function_list_json(std::span<const FunctionStatus> statuses);
 
-/// GatewayInfo; every object that faas-cli dereferences is there.
-std::string info_json(std::string_view version);
+/// GatewayInfo; every object that faas-cli dereferences is there. `sandbox` is a JSON object of ours beside
+/// them, or empty.
+std::string info_json(std::string_view version, std::string_view sandbox = {});
 
 /// What a client reads of a status. Errors: invalid_input naming the field.
 Result<FunctionStatus> function_status_from_json(std::string_view text);

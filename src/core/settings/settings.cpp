@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 28> table{{
+constexpr std::array<Setting, 36> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -71,6 +71,29 @@ constexpr std::array<Setting, 28> table{{
      "what people call this node: 1 to 63 of a-z, 0-9, '-'", ""},
     {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443",
      "where neighbours connect, with mutual TLS", "AGENT_HAPROXY_PORT"},
+    {"sandbox.first_user", integer, "", 1000, 4200000000.0, "", "1900000000",
+     "functions run under user and group numbers from here on, when the node runs as root; none of "
+     "the next 60000 may belong to anybody",
+     ""},
+    {"sandbox.host_network", word, "", 0, 0, "no|yes", "no",
+     "may a function with the annotation dfaas.network=host use the network of the node?", ""},
+    {"sandbox.memory_mb", integer, "MB", 0, 16777216, "", "0",
+     "memory of a function without limits.memory; 0 for half of the machine's", ""},
+    {"sandbox.processes_per_slot", integer, "", 2, 32768, "", "64",
+     "processes and threads that a function may have, times its slots", ""},
+    {"sandbox.read_paths", text, "", 0, 0, "", "",
+     "files and directories of this host that functions see read-only, beside its programs and "
+     "libraries; absolute, separated by ':'",
+     ""},
+    {"sandbox.tier", word, "", 0, 0, "auto|namespaces|landlock|none", "auto",
+     "how functions are kept apart from the node; auto is the best that works here and never none",
+     ""},
+    {"sandbox.tmp_mb", integer, "MB", 1, 1048576, "", "64",
+     "room for temporary files of a function, in memory", ""},
+    {"sandbox.write_paths", text, "", 0, 0, "", "",
+     "files and directories of this host that every function may write to; absolute, separated by "
+     "':'",
+     ""},
     {"strategy.name", text, "", 0, 0, "", "grant_and_spill",
      "load-balancing strategy, see dfaas strategy list", "AGENT_STRATEGY"},
     {"strategy.period_ms", integer, "ms", 500, 600000, "", "2000", "time between two plans",

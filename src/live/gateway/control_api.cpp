@@ -9,6 +9,7 @@
 
 #include "core/base/text.hpp"
 #include "live/gateway/gateway_core.hpp"
+#include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -51,6 +52,7 @@ std::string status_json(const GatewayCore& core) {
                         {"healthy", core.runner->healthy() && !core.draining},
                         {"strategy", seen.plan_strategy},
                         {"plan_version", seen.plan_version},
+                        {"sandbox", nlohmann::json::parse(sandbox_json(core.runner->sandbox()))},
                         {"functions", functions}}
       .dump();
 }

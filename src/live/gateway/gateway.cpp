@@ -37,6 +37,19 @@ std::array<std::uint8_t, 16> random_bytes() {
   return bytes;
 }
 
+/// Loudly: whoever reads the log of a start must learn what functions can do to the node.
+void log_sandbox(const SandboxReport& report) {
+  const bool is_full = report.tier == SandboxTier::namespaces && report.memory;
+  log_event(is_full ? LogLevel::info : LogLevel::warn, "sandbox",
+            {{"tier", std::string(to_text(report.tier))},
+             {"limits", std::string(to_text(report.limits))},
+             {"memory", report.memory ? "per function" : "per process"},
+             {"cpu", report.cpu ? "limited" : "not limited"}});
+  for (const std::string& note : report.notes) {
+    log_event(LogLevel::info, "sandbox_note", {{"note", note}});
+  }
+}
+
 }  // namespace
 
 Instant now() {
@@ -143,11 +156,16 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
   function.digest = deployment_digest(function.deployment);
   function.slots =
       effective_slots(function.traits, watchdog->max_inflight, std::nullopt, core.settings.cores);
+  auto replica =
+      plan_replica(function.deployment, function.command.front(), function.slots,
+                   core.settings.replica, core.runner->settings(), core.runner->sandbox());
+  if (!replica) return pass_on(std::move(replica));
+  function.replica = std::move(*replica);
   return function;
 }
 
 GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settings_,
-                         FunctionStore store_, std::unique_ptr<ProcessRunner> runner_)
+                         FunctionStore store_, std::unique_ptr<FunctionHost> runner_)
     : settings(std::move(settings_)),
       executor(std::move(executor_)),
       store(std::move(store_)),
@@ -178,6 +196,7 @@ void GatewayCore::tell_if_idle() {
 
 void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
+  runner->put(name, function.replica);
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
@@ -187,6 +206,7 @@ void GatewayCore::put(DeployedFunction function) {
 
 void GatewayCore::erase(const FunctionName& function) {
   functions.erase(function);
+  runner->erase(function);
   metrics.forget(function.full());
   answers.erase(function);
   dispatcher.remove(function, now());
@@ -225,7 +245,7 @@ std::string GatewayCore::name_of(const NodeId& peer) const {
 
 struct Gateway::State {
   State(asio::any_io_executor executor, GatewaySettings settings, FunctionStore store,
-        std::unique_ptr<ProcessRunner> runner)
+        std::unique_ptr<FunctionHost> runner)
       : core(executor, std::move(settings), std::move(store), std::move(runner)),
         tasks(executor),
         patience_timer(executor) {}
@@ -304,8 +324,9 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   if (!store) return tl::unexpected(std::move(store).error().within("function database"));
   auto stored = store->all();
   if (!stored) return tl::unexpected(std::move(stored).error().within("function database"));
-  auto runner = ProcessRunner::start(executor, settings.binary);
-  if (!runner) return tl::unexpected(std::move(runner).error().within("keeper"));
+  auto runner = FunctionHost::start(executor, settings.launcher, settings.sandbox);
+  if (!runner) return tl::unexpected(std::move(runner).error().within("sandbox"));
+  log_sandbox((*runner)->sandbox());
   auto state =
       std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*runner));
   for (StoredFunction& function : *stored) {

@@ -18,6 +18,8 @@
 #include "core/dataplane/dispatcher.hpp"
 #include "live/net/http.hpp"
 #include "live/net/listener.hpp"
+#include "live/runtime/replica_spec.hpp"
+#include "live/sandbox/spec.hpp"
 
 namespace dfaas {
 
@@ -27,7 +29,9 @@ struct GatewaySettings {
   std::string version;
   std::string system_user;  ///< Of /system/*.
   std::string system_password;
-  std::filesystem::path binary;    ///< Our own program, started as `keeper`.
+  std::filesystem::path launcher;  ///< The program that makes sandboxes.
+  SandboxSettings sandbox;
+  ReplicaDefaults replica;
   std::filesystem::path database;  ///< Desired state.
   Endpoint egress;                 ///< Front door socket towards neighbours.
   Millis exec_timeout{60'000};     ///< Of a function without `dfaas.timeout_ms`.
@@ -43,7 +47,7 @@ struct GatewaySettings {
 /// One thread runs it; every call comes from that thread.
 class Gateway {
  public:
-  /// Opens the database, starts the keeper and deploys what the database holds.
+  /// Opens the database, starts the launcher and deploys what the database holds.
   /// Errors: unavailable or invalid_input, naming the file or program.
   static Result<std::unique_ptr<Gateway>> start(boost::asio::any_io_executor executor,
                                                 GatewaySettings settings);

@@ -24,8 +24,8 @@
 #include "live/gateway/recording.hpp"
 #include "live/net/task_group.hpp"
 #include "live/runtime/command.hpp"
+#include "live/runtime/function_host.hpp"
 #include "live/runtime/function_store.hpp"
-#include "live/runtime/process_runner.hpp"
 
 namespace dfaas {
 
@@ -93,6 +93,7 @@ struct DeployedFunction {
   std::string digest;
   std::string created_at;  ///< RFC 3339.
   int slots = 1;
+  ReplicaSpec replica;
 };
 
 /// What the agent wants to know of a function beside what the dispatcher counts, with the same names.
@@ -123,12 +124,12 @@ class EgressPool {
 
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
-              FunctionStore store_, std::unique_ptr<ProcessRunner> runner_);
+              FunctionStore store_, std::unique_ptr<FunctionHost> runner_);
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
   FunctionStore store;
-  std::unique_ptr<ProcessRunner> runner;
+  std::unique_ptr<FunctionHost> runner;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
   DecisionLog decisions;

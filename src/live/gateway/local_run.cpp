@@ -7,7 +7,11 @@
 ///
 /// Limits  While a function leaves unread more of a body than the buffers on the way hold (some 200 kB),
 ///         HAProxy does not read on, so it does not see its user leave: only the time limit ends the run.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -41,6 +45,8 @@ struct Run {
   Instant since;            ///< When the slot was taken.
   bool output_done = false;
   std::string error_text;
+  bool errors_done = false;
+  asio::steady_timer errors_told;  ///< Cancelled with errors_done.
 };
 
 asio::awaitable<void> feed_input(Run* run) {
@@ -87,15 +93,32 @@ asio::awaitable<void> feed_input(Run* run) {
   input.close(ignored);
 }
 
+/// What the function wrote next; 0 at the end. When its main process has ended, that is what the pipe holds
+/// now: whoever else keeps it open is not waited for.
+asio::awaitable<std::size_t> read_piece(const RunningProcess* process, asio::readable_pipe* pipe,
+                                        std::span<char> into) {
+  while (!process->has_ended()) {
+    const auto [error, bytes] =
+        co_await pipe->async_read_some(asio::buffer(into.data(), into.size()), as_result);
+    if (!error) co_return bytes;
+    if (error != asio::error::operation_aborted || !process->has_ended()) co_return std::size_t{0};
+  }
+  ::fcntl(pipe->native_handle(), F_SETFL, O_NONBLOCK);
+  const ssize_t size = ::read(pipe->native_handle(), into.data(), into.size());
+  co_return size > 0 ? static_cast<std::size_t>(size) : std::size_t{0};
+}
+
 asio::awaitable<void> gather_errors(Run* run) {
   std::array<char, 1024> piece{};
   for (;;) {
-    const auto [error, bytes] =
-        co_await run->process.errors().async_read_some(asio::buffer(piece), as_result);
-    if (error) co_return;
+    const std::size_t bytes =
+        co_await read_piece(&run->process, &run->process.errors(), std::span(piece));
+    if (bytes == 0) break;
     const std::size_t room = error_text_bytes_max - run->error_text.size();
     run->error_text.append(piece.data(), std::min(room, bytes));
   }
+  run->errors_done = true;
+  run->errors_told.cancel();
 }
 
 void add_common_headers(const Run& run, ResponseHead& head) {
@@ -146,9 +169,9 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   std::array<char, piece_bytes> piece{};
   bool delivered = true;
   for (;;) {
-    const auto [error, bytes] =
-        co_await run->process.output().async_read_some(asio::buffer(piece), as_result);
-    if (error) break;
+    const std::size_t bytes =
+        co_await read_piece(&run->process, &run->process.output(), std::span(piece));
+    if (bytes == 0) break;
     if (!call->answer_begun && held.size() + bytes <= held_back_bytes_max) {
       held.append(piece.data(), bytes);
       continue;
@@ -172,6 +195,10 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   }
   const ProcessExit exit = co_await run->process.wait();
   run->output_done = true;
+  while (!run->errors_done) {
+    run->errors_told.expires_at(asio::steady_timer::time_point::max());
+    std::ignore = co_await run->errors_told.async_wait(as_result);
+  }
   int status = 200;
   if (call->gone) {
     status = 499;
@@ -266,16 +293,22 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
       .arguments = function.command,
       .environment = classic_environment(function.deployment, call->head, call->path, call->query),
       .directory = "/"};
-  auto spawned = co_await core->runner->spawn(command);
+  auto spawned = co_await core->runner->spawn(call->function, command);
   if (!spawned) co_return co_await answer_spawn_failure(core, call, std::move(spawned).error());
 
   Run run{.core = core,
           .call = call,
           .process = std::move(*spawned),
           .first_piece = first_piece,
-          .since = taken};
+          .since = taken,
+          .errors_told = asio::steady_timer(core->executor)};
   call->abort = [&run] { run.process.kill(); };
   if (call->over()) run.process.kill();
+  run.process.on_end([&run] {
+    boost::system::error_code ignored;  // No read under way is fine, too.
+    run.process.output().cancel(ignored);
+    run.process.errors().cancel(ignored);
+  });
   const Instant since = now();
   const auto [status, delivered] =
       co_await (relay_output(&run) && feed_input(&run) && gather_errors(&run));

@@ -9,6 +9,7 @@
 #include "core/base/text.hpp"
 #include "core/openfaas/status.hpp"
 #include "live/gateway/gateway_core.hpp"
+#include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -177,7 +178,8 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
   } else if (auto* function = std::get_if<SystemFunctionRoute>(&route)) {
     co_await describe(core, connection, std::move(function->function));
   } else {
-    co_await respond_json(connection, 200, info_json(core->settings.version));
+    co_await respond_json(connection, 200,
+                          info_json(core->settings.version, sandbox_json(core->runner->sandbox())));
   }
 }
 

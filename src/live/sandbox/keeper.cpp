@@ -1,28 +1,36 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-#include "live/runtime/keeper.hpp"
+#include "live/sandbox/keeper.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <map>
-#include <type_traits>
+#include <string>
+#include <vector>
+
+#include "live/sandbox/packet.hpp"
 
 namespace dfaas {
 namespace {
 
-static_assert(std::is_trivially_copyable_v<KeeperHead>);
+constexpr int connect_patience_ms =
+    50;  ///< Guessed: a connection within one host takes microseconds.
 
 struct Child {
   std::uint64_t id = 0;
@@ -37,24 +45,46 @@ std::int64_t monotonic_us() {
 
 std::int64_t micros(const timeval& time) { return time.tv_sec * 1'000'000 + time.tv_usec; }
 
-/// Up to three descriptors that came with a packet; closed with the object.
-struct Descriptors {
-  std::array<int, 3> values{-1, -1, -1};
-  int count = 0;
-
-  Descriptors() = default;
-  Descriptors(const Descriptors&) = delete;
-  Descriptors& operator=(const Descriptors&) = delete;
-  ~Descriptors() {
-    for (const int value : values) {
-      if (value >= 0) ::close(value);
+/// A connection to a unix socket, or to a port of this replica. A descriptor, or -1 with errno set.
+int connect_to(const char* path, int port) {
+  const bool is_unix = path[0] != '\0';
+  const int socket =
+      ::socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket < 0) return -1;
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  if (is_unix) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    std::memcpy(&storage, &address, size = sizeof address);
+  } else {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    std::memcpy(&storage, &address, size = sizeof address);
+  }
+  // NOLINTNEXTLINE: the form of the socket API.
+  int error = ::connect(socket, reinterpret_cast<const sockaddr*>(&storage), size) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    pollfd watch{socket, POLLOUT, 0};
+    socklen_t error_size = sizeof error;
+    if (::poll(&watch, 1, connect_patience_ms) != 1) {
+      error = ETIMEDOUT;
+    } else {
+      ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &error_size);
     }
   }
-};
+  if (error == 0) return socket;
+  ::close(socket);
+  errno = error;
+  return -1;
+}
 
 class Keeper {
  public:
-  explicit Keeper(int socket) : socket_(socket) {}
+  Keeper(int socket, int children) : socket_(socket), list_(children) {}
 
   int run() {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // Orphans of functions come to us.
@@ -84,44 +114,32 @@ class Keeper {
 
  private:
   bool receive() {
-    static std::array<char, keeper_packet_bytes_max> buffer;
-    std::array<char, CMSG_SPACE(sizeof(int) * 3)> control{};
-    iovec vector{buffer.data(), buffer.size()};
-    msghdr message{};
-    message.msg_iov = &vector;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const ssize_t size = ::recvmsg(socket_, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    static std::array<char, packet_bytes_max> buffer;
+    PacketDescriptors descriptors;
+    const long size =
+        receive_packet(socket_, buffer.data(), buffer.size(), descriptors, MSG_DONTWAIT);
     if (size == 0) return false;
     if (size < 0) return errno == EAGAIN || errno == EINTR;
-    Descriptors descriptors;
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
-         part = CMSG_NXTHDR(&message, part)) {
-      if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-      descriptors.count = static_cast<int>((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-      std::memcpy(descriptors.values.data(), CMSG_DATA(part),
-                  sizeof(int) * static_cast<std::size_t>(descriptors.count));
-    }
-    KeeperHead head;
+    PacketHead head;
     std::vector<const char*> texts;
-    if (!parse_keeper_packet(buffer.data(), static_cast<std::size_t>(size), head, texts))
-      return true;
-    if (head.verb == KeeperVerb::kill) {
+    if (!parse_packet(buffer.data(), static_cast<std::size_t>(size), head, texts)) return true;
+    if (head.verb == Verb::kill) {
       for (const auto& [pid, child] : children_) {
         if (child.id == head.id) ::kill(-pid, head.number);
       }
-    } else if (head.verb == KeeperVerb::spawn) {
+    } else if (head.verb == Verb::spawn) {
       spawn(head, texts, descriptors);
+    } else if (head.verb == Verb::connect) {
+      connect(head, texts);
     }
     return true;
   }
 
-  void spawn(const KeeperHead& head, const std::vector<const char*>& texts,
-             const Descriptors& descriptors) {
-    if (descriptors.count != 3 || head.arguments < 1 ||
+  void spawn(const PacketHead& head, const std::vector<const char*>& texts,
+             const PacketDescriptors& descriptors) {
+    if (descriptors.count() != 3 || head.arguments < 1 ||
         texts.size() != 1U + head.arguments + head.environment) {
-      return answer({.verb = KeeperVerb::failed, .id = head.id, .number = EINVAL});
+      return answer({.verb = Verb::failed, .id = head.id, .number = EINVAL});
     }
     std::vector<char*> arguments;
     std::vector<char*> environment;
@@ -137,8 +155,7 @@ class Keeper {
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawnattr_init(&attributes);
     for (int target = 0; target < 3; ++target) {
-      ::posix_spawn_file_actions_adddup2(
-          &actions, descriptors.values.at(static_cast<std::size_t>(target)), target);
+      ::posix_spawn_file_actions_adddup2(&actions, descriptors.at(target), target);
     }
     ::posix_spawn_file_actions_addchdir_np(&actions, texts[0]);
     ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
@@ -157,9 +174,17 @@ class Keeper {
                                     environment.data());
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) return answer({.verb = KeeperVerb::failed, .id = head.id, .number = error});
+    if (error != 0) return answer({.verb = Verb::failed, .id = head.id, .number = error});
     children_[pid] = {.id = head.id, .started_us = started};
-    answer({.verb = KeeperVerb::spawned, .id = head.id, .number = pid});
+    answer({.verb = Verb::spawned, .id = head.id, .number = pid});
+  }
+
+  void connect(const PacketHead& head, const std::vector<const char*>& texts) {
+    const int connection = connect_to(texts.empty() ? "" : texts[0], head.number);
+    if (connection < 0) return answer({.verb = Verb::failed, .id = head.id, .number = errno});
+    const std::string packet = make_packet({.verb = Verb::connected, .id = head.id}, {});
+    send_packet(socket_, packet, &connection, 1, 0);
+    ::close(connection);
   }
 
   void reap() {
@@ -167,12 +192,13 @@ class Keeper {
       int status = 0;
       rusage used{};
       const pid_t pid = ::wait4(-1, &status, WNOHANG, &used);
-      if (pid <= 0) return;
+      if (pid == 0) return end_orphans();  // Something lives that is not ours any more, or a call.
+      if (pid < 0) return;
       const auto found = children_.find(pid);
       if (found == children_.end()) continue;  // An orphan.
       ::kill(-pid, SIGKILL);                   // What it left behind in its group.
       const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-      answer({.verb = KeeperVerb::exited,
+      answer({.verb = Verb::exited,
               .id = found->second.id,
               .number = code,
               .wall_us = monotonic_us() - found->second.started_us,
@@ -181,45 +207,42 @@ class Keeper {
     }
   }
 
-  void answer(const KeeperHead& head) {
-    const std::string packet = keeper_packet(head, {});
-    // Blocks while the gateway is busy: the socket's buffer bounds what is under way.
-    while (::send(socket_, packet.data(), packet.size(), MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  /// What left its group and outlived its call. Which call that was, nobody can tell while others run.
+  void end_orphans() const {
+    if (!children_.empty()) return;
+    if (is_first_) {
+      ::kill(-1, SIGKILL);
+      return;
     }
+    std::array<char, 4096> text{};
+    const ssize_t size = list_ < 0 ? 0 : ::pread(list_, text.data(), text.size() - 1, 0);
+    // Each that is killed may leave us its own children, which the signal of its end brings here again.
+    for (char* at = text.data(); size > 0 && *at != '\0';) {
+      const pid_t pid = static_cast<pid_t>(std::strtol(at, &at, 10));
+      if (pid <= 0) break;
+      ::kill(pid, SIGKILL);
+    }
+  }
+
+  void answer(const PacketHead& head) {
+    // Blocks while the gateway is busy: the socket's buffer bounds what is under way.
+    send_packet(socket_, make_packet(head, {}), nullptr, 0, 0);
   }
 
   void end_all() {
     for (const auto& [pid, child] : children_) ::kill(-pid, SIGKILL);
+    children_.clear();
+    end_orphans();
   }
 
   int socket_;
+  int list_;
+  bool is_first_ = ::getpid() == 1;  ///< Of a pid namespace: all other processes there are ours.
   std::map<pid_t, Child> children_;
 };
 
 }  // namespace
 
-std::string keeper_packet(const KeeperHead& head, const std::vector<std::string>& texts) {
-  std::string packet(sizeof(KeeperHead), '\0');
-  std::memcpy(packet.data(), &head, sizeof(KeeperHead));
-  for (const std::string& text : texts) packet.append(text.c_str(), text.size() + 1);
-  return packet;
-}
-
-bool parse_keeper_packet(const char* data, std::size_t size, KeeperHead& head,
-                         std::vector<const char*>& texts) {
-  if (size < sizeof(KeeperHead)) return false;
-  std::memcpy(&head, data, sizeof(KeeperHead));
-  const char* at = data + sizeof(KeeperHead);
-  const char* const end = data + size;
-  while (at < end) {
-    const void* zero = std::memchr(at, 0, static_cast<std::size_t>(end - at));
-    if (zero == nullptr) return false;
-    texts.push_back(at);
-    at = static_cast<const char*>(zero) + 1;
-  }
-  return true;
-}
-
-int keeper_main(int socket) { return Keeper(socket).run(); }
+int keeper_main(int socket, int children) { return Keeper(socket, children).run(); }
 
 }  // namespace dfaas

@@ -80,6 +80,7 @@ class Node:
         self.user_port, self.peer_port, self.admin_port = free_ports(3)
         self.log_file = self.directory.with_suffix(".log")
         self._process = None
+        self.staying = ()  #: Parts of the command lines of processes that outlive their calls.
         self.user = None  #: Number of the user that runs it; None for ours.
         #: What functions of this node can write to; several nodes of a federation share it.
         self.shared = self.directory.parent / "shared"
@@ -191,8 +192,10 @@ class Node:
         raise KeyError(f"{self.name} has no {program}")
 
     def keepers(self):
-        """Process ids of the first processes of all replicas."""
-        return children_of(self.pid("launcher"))
+        """Process ids of the first processes of all replicas, also of those whose launcher was killed."""
+        orphans = [pid for pid in children_of(self._process.pid)
+                   if command_line(pid)[:1] == [str(Path(BINARY).with_name("dfaas-launcher"))]]
+        return children_of(self.pid("launcher")) + orphans
 
     def family(self):
         """Ids of all processes of the node: supervisor, programs, functions."""
@@ -243,7 +246,12 @@ class Node:
                           f"a new {program} of {self.name}")
 
     def function_processes(self):
-        return [pid for keeper in self.keepers() for pid in descendants_of(keeper)]
+        """Of calls: without those of `staying`."""
+        def stays(pid):
+            words = " ".join(command_line(pid))
+            return any(part in words for part in self.staying)
+
+        return [pid for keeper in self.keepers() for pid in descendants_of(keeper) if not stays(pid)]
 
     # --- functions
 

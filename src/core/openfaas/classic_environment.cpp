@@ -32,24 +32,36 @@ std::string variable_of(std::string_view header) {
 
 }  // namespace
 
-std::vector<std::string> classic_environment(const FunctionDeployment& deployment,
-                                             const RequestHead& head, std::string_view path,
-                                             std::string_view query) {
+std::vector<std::string> standing_environment(const FunctionDeployment& deployment) {
   std::vector<std::string> environment;
-  std::size_t bytes = 0;
-  const auto add = [&](std::string_view name, std::string_view value) {
-    if (value.find('\0') != std::string_view::npos) return;
-    if (environment.size() >= headers_max + deployment.env.size() || bytes > bytes_max) return;
-    bytes += name.size() + value.size() + 2;
-    environment.push_back(std::string(name) + "=" + std::string(value));
-  };
   for (const auto& [name, value] : deployment.env) {
     environment.push_back(name);
     environment.back().append("=").append(value);
   }
-  if (!deployment.env.contains("PATH")) add("PATH", "/usr/local/bin:/usr/bin:/bin");
-  add("OPENFAAS_NAME", deployment.function.name());
-  add("OPENFAAS_NAMESPACE", deployment.function.space());
+  if (!deployment.env.contains("PATH")) {
+    environment.emplace_back("PATH=/usr/local/bin:/usr/bin:/bin");
+  }
+  environment.push_back("OPENFAAS_NAME=" + deployment.function.name());
+  environment.push_back("OPENFAAS_NAMESPACE=" + deployment.function.space());
+  return environment;
+}
+
+std::vector<std::string> classic_environment(const FunctionDeployment& deployment,
+                                             const RequestHead& head, std::string_view path,
+                                             std::string_view query) {
+  return with_request(standing_environment(deployment), head, path, query);
+}
+
+std::vector<std::string> with_request(std::vector<std::string> environment, const RequestHead& head,
+                                      std::string_view path, std::string_view query) {
+  std::size_t bytes = 0;
+  const std::size_t variables_max = environment.size() + headers_max;
+  const auto add = [&](std::string_view name, std::string_view value) {
+    if (value.find('\0') != std::string_view::npos) return;
+    if (environment.size() >= variables_max || bytes > bytes_max) return;
+    bytes += name.size() + value.size() + 2;
+    environment.push_back(std::string(name) + "=" + std::string(value));
+  };
   add("Http_Method", head.method);
   add("Http_Path", path);
   if (!query.empty()) add("Http_Query", query);

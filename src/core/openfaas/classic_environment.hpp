@@ -16,6 +16,13 @@
 
 namespace dfaas {
 
+/// What every process of the function gets, whatever the request: its own variables, PATH and its name.
+std::vector<std::string> standing_environment(const FunctionDeployment& deployment);
+
+/// The same, and the request as Http_* variables.
+std::vector<std::string> with_request(std::vector<std::string> environment, const RequestHead& head,
+                                      std::string_view path, std::string_view query);
+
 /// "NAME=value" for each variable; the function's own come first and win over nothing of ours.
 std::vector<std::string> classic_environment(const FunctionDeployment& deployment,
                                              const RequestHead& head, std::string_view path,

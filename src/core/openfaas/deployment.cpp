@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "core/base/duration.hpp"
 #include "core/base/text.hpp"
 #include "core/json/fields.hpp"
 #include "core/model/function.hpp"
@@ -64,37 +63,6 @@ Result<FunctionDeployment> deployment_from_json(std::string_view text) {
   });
   if (!read) return tl::unexpected(Error(read.error()).within("deployment"));
   return deployment;
-}
-
-Result<WatchdogSettings> watchdog_settings(const FunctionDeployment& deployment) {
-  constexpr std::uint64_t inflight_max = 100'000;
-  constexpr Millis timeout_max = std::chrono::hours{24};
-  WatchdogSettings settings;
-  const auto refused = [&deployment](std::string_view name, std::string_view value,
-                                     const std::string& allowed) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("environment variable {} of {}: {} is not {}", name,
-                            deployment.function.full(), in_quotes(value), allowed));
-  };
-  if (const auto set = deployment.env.find("max_inflight"); set != deployment.env.end()) {
-    const auto value = parse_unsigned(set->second);
-    if (!value || *value > inflight_max) {
-      return refused("max_inflight", set->second,
-                     fmt::format("a number from 0 (no limit) to {}", inflight_max));
-    }
-    if (*value > 0) settings.max_inflight = static_cast<int>(*value);
-  }
-  if (const auto set = deployment.env.find("exec_timeout"); set != deployment.env.end()) {
-    const bool is_bare = parse_unsigned(set->second).has_value();
-    const auto value = parse_duration(is_bare ? set->second + "s" : set->second);
-    if (!value || *value > timeout_max) {
-      return refused("exec_timeout", set->second,
-                     "a time such as 500ms, 10s or 1m30s, or seconds, from 0 (no limit) to 24h");
-    }
-    const Millis given = std::chrono::ceil<Millis>(*value);
-    settings.exec_timeout = given.count() == 0 ? timeout_max : given;
-  }
-  return settings;
 }
 
 std::string deployment_to_json(const FunctionDeployment& deployment) {

@@ -38,15 +38,6 @@ struct FunctionDeployment {
 Result<FunctionDeployment> deployment_from_json(std::string_view text);
 std::string deployment_to_json(const FunctionDeployment& deployment);
 
-/// What the watchdogs of OpenFaaS read from the environment of a function, and so does this gateway.
-struct WatchdogSettings {
-  std::optional<int> max_inflight;     ///< "max_inflight"; 0 is no limit.
-  std::optional<Millis> exec_timeout;  ///< "exec_timeout": "10s", or bare seconds; 0 is no limit.
-};
-
-/// Errors: invalid_input naming the variable, its value and what is allowed.
-Result<WatchdogSettings> watchdog_settings(const FunctionDeployment& deployment);
-
 /// The body of DELETE /system/functions: {"functionName": ..., "namespace"?: ...}.
 Result<FunctionName> deletion_from_json(std::string_view text);
 std::string deletion_to_json(const FunctionName& function);

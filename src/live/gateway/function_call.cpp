@@ -33,6 +33,12 @@ std::string choose_call_id(const Headers& headers) {
   return is_harmless ? std::string(given) : make_call_id();
 }
 
+/// Nanoseconds since 1970, as OpenFaaS writes it.
+std::string start_time_text() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::to_string(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
+
 /// Reads what fits beside the head, so that it can be offered twice. A client that waits for "100
 /// Continue" is not asked for its body before somebody wants it.
 asio::awaitable<bool> read_ahead(const GatewayCore* core, CallPtr call) {
@@ -91,8 +97,16 @@ Refusal refusal_of(Outcome reason) {
   return {503, "refused\n"};
 }
 
+/// As its watchdog would say it: a limit that the function set itself, and no more slots by a label.
+bool is_over_inflight_max(const GatewayCore& core, const Call& call, Outcome reason) {
+  const auto found = core.functions.find(call.function);
+  return reason == Outcome::busy && found != core.functions.end() &&
+         found->second.plan.watchdog.max_inflight && !found->second.traits.slots;
+}
+
 asio::awaitable<CallEnd> refuse(GatewayCore* core, CallPtr call, Outcome reason) {
-  const Refusal refusal = refusal_of(reason);
+  Refusal refusal = refusal_of(reason);
+  if (call->from.empty() && is_over_inflight_max(*core, *call, reason)) refusal.status = 429;
   ResponseHead head{.status = refusal.status};
   head.headers.add("Content-Type", "text/plain");
   head.headers.add("X-Call-Id", call->call_id);
@@ -353,6 +367,10 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
   call->explain = call->from.empty() && head.headers.get("DFaaS-Explain") == "1";
   const GuestTerms terms = call->from.empty() ? GuestTerms{} : guest_terms(head.headers);
   head.headers.remove_prefixed("DFaaS-");
+  head.headers.set("X-Call-Id", call->call_id);
+  if (head.headers.find("X-Start-Time") == nullptr) {
+    head.headers.add("X-Start-Time", start_time_text());
+  }
   call->head = std::move(head);
   call->label = core->dispatcher.knows(call->function) ? call->function.full() : "unknown";
   if (!call->from.empty()) call->from_name = core->name_of(call->from);

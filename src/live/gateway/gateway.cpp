@@ -7,6 +7,7 @@
 #include <chrono>
 #include <ctime>
 #include <list>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -19,7 +20,8 @@
 
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
-#include "live/gateway/gateway_core.hpp"
+#include "core/openfaas/classic_environment.hpp"
+#include "live/gateway/local_run.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -29,12 +31,21 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr Millis body_patience{30'000};
+constexpr Millis function_patience{1'000};  ///< For functions that stay, after their last call.
 
 std::array<std::uint8_t, 16> random_bytes() {
   std::array<std::uint8_t, 16> bytes{};
   DFAAS_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
                "the kernel gives 16 random bytes at once");
   return bytes;
+}
+
+/// With max_inflight, each replica adds as many.
+int slots_of(const FunctionTraits& traits, const WatchdogSettings& watchdog, int replicas,
+             int cores) {
+  std::optional<int> inflight_max = watchdog.max_inflight;
+  if (inflight_max) *inflight_max *= std::max(replicas, 1);
+  return effective_slots(traits, inflight_max, std::nullopt, cores);
 }
 
 /// Loudly: whoever reads the log of a start must learn what functions can do to the node.
@@ -143,24 +154,35 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
                                  std::string created_at) {
   auto traits = parse_traits(deployment.labels);
   if (!traits) return pass_on(std::move(traits));
-  auto command = resolve_command(deployment);
-  if (!command) return pass_on(std::move(command));
   auto watchdog = watchdog_settings(deployment);
   if (!watchdog) return pass_on(std::move(watchdog));
-  if (!traits->timeout) traits->timeout = watchdog->exec_timeout;
+  auto scale = scale_settings(deployment.labels);
+  if (!scale) return pass_on(std::move(scale));
+  auto command = resolve_command(deployment, watchdog->process);
+  if (!command) return pass_on(std::move(command));
+  if (!traits->timeout) traits->timeout = time_limit(*watchdog);
+  const int slots = slots_of(*traits, *watchdog, scale->min, core.settings.cores);
+  auto spec = plan_replica(deployment, *watchdog, command->front(), slots, core.settings.replica,
+                           core.runner->settings(), core.runner->sandbox());
+  if (!spec) return pass_on(std::move(spec));
+  RunPlan plan{.spec = std::move(*spec),
+               .watchdog = std::move(*watchdog),
+               .scale = *scale,
+               .command = std::move(*command),
+               .environment = standing_environment(deployment)};
+  if (plan.watchdog.mode == FunctionMode::http) {
+    for (const char* name : {"port", "PORT"}) {
+      if (deployment.env.contains(name)) continue;
+      plan.environment.push_back(fmt::format("{}={}", name, plan.watchdog.port));
+    }
+  }
   DeployedFunction function{.deployment = std::move(deployment),
                             .traits = *traits,
-                            .command = std::move(*command),
                             .digest = {},
-                            .created_at = std::move(created_at)};
+                            .created_at = std::move(created_at),
+                            .slots = slots,
+                            .plan = std::move(plan)};
   function.digest = deployment_digest(function.deployment);
-  function.slots =
-      effective_slots(function.traits, watchdog->max_inflight, std::nullopt, core.settings.cores);
-  auto replica =
-      plan_replica(function.deployment, function.command.front(), function.slots,
-                   core.settings.replica, core.runner->settings(), core.runner->sandbox());
-  if (!replica) return pass_on(std::move(replica));
-  function.replica = std::move(*replica);
   return function;
 }
 
@@ -196,7 +218,7 @@ void GatewayCore::tell_if_idle() {
 
 void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
-  runner->put(name, function.replica);
+  runner->put(name, function.plan);
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
@@ -238,6 +260,20 @@ GatewayObservation GatewayCore::observe() {
   return observation;
 }
 
+void GatewayCore::adjust_slots(const FunctionName& name) {
+  const auto found = functions.find(name);
+  if (found == functions.end()) return;
+  DeployedFunction& function = found->second;
+  const int slots = slots_of(function.traits, function.plan.watchdog, runner->counts(name).wanted,
+                             settings.cores);
+  if (slots == function.slots) return;
+  function.slots = slots;
+  dispatcher.deploy(name, slots, function.digest, function.traits, now());
+  metrics.set_slots(name.full(), slots);
+  if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
+  pump();
+}
+
 std::string GatewayCore::name_of(const NodeId& peer) const {
   const PeerPlan* plan = dispatcher.peer(peer);
   return plan == nullptr || plan->name.empty() ? peer.text() : plan->name.text();
@@ -258,10 +294,20 @@ struct Gateway::State {
 
 namespace {
 
+/// The last thing before the gateway ends.
+asio::awaitable<void> end_functions(GatewayCore* core, std::function<void()> done) {
+  co_await core->runner->drain(function_patience);
+  done();
+}
+
 asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection,
                                  RequestHead head) {
   Route route = parse_route(head.target);
   if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
+    if (is_watchdog_path(call->path) && core->functions.contains(call->function)) {
+      co_await respond_watchdog(core, connection, std::move(call->function), std::move(call->path));
+      co_return;
+    }
     co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
   } else {
     co_await serve_system(core, connection, std::move(head), std::move(route));
@@ -329,6 +375,8 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   log_sandbox((*runner)->sandbox());
   auto state =
       std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*runner));
+  state->core.runner->on_change(
+      [core = &state->core](const FunctionName& function) { core->adjust_slots(function); });
   for (StoredFunction& function : *stored) {
     const std::string name = function.deployment.function.full();
     auto prepared = prepare(state->core, std::move(function.deployment), function.created_at);
@@ -365,7 +413,7 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   const auto finish = [state, once] {
     if (!*once) return;
     state->patience_timer.cancel();
-    std::exchange(*once, nullptr)();
+    state->tasks.spawn(end_functions(&state->core, std::exchange(*once, nullptr)));
   };
   state->patience_timer.expires_after(patience);
   state->patience_timer.async_wait([finish](const boost::system::error_code& error) {

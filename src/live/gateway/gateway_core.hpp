@@ -89,11 +89,10 @@ struct CallEnd {
 struct DeployedFunction {
   FunctionDeployment deployment;
   FunctionTraits traits;
-  std::vector<std::string> command;
   std::string digest;
   std::string created_at;  ///< RFC 3339.
   int slots = 1;
-  ReplicaSpec replica;
+  RunPlan plan;
 };
 
 /// What the agent wants to know of a function beside what the dispatcher counts, with the same names.
@@ -149,6 +148,8 @@ struct GatewayCore {
   /// Deploys into the running gateway; the caller has stored it.
   void put(DeployedFunction function);
   void erase(const FunctionName& function);
+  /// After the number of its replicas changed.
+  void adjust_slots(const FunctionName& name);
   [[nodiscard]] std::string name_of(const NodeId& peer) const;
   /// Everything that the agent is told.
   [[nodiscard]] GatewayObservation observe();

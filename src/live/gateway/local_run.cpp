@@ -1,243 +1,18 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-/// @file
-/// A classic function: one process per call, the body on its stdin, the answer from its stdout.
-///
-/// The answer's head is held back until the process ends or wrote 64 KiB, so that a failure still shows
-/// as 500; beyond that, a failure cuts the answer off, which every HTTP client notices.
-///
-/// Limits  While a function leaves unread more of a body than the buffers on the way hold (some 200 kB),
-///         HAProxy does not read on, so it does not see its user leave: only the time limit ends the run.
-#include <fcntl.h>
-#include <unistd.h>
+#include "live/gateway/local_run.hpp"
 
-#include <array>
-#include <span>
 #include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 
-#include "core/base/text.hpp"
-#include "core/openfaas/classic_environment.hpp"
-#include "live/gateway/gateway_core.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-
 constexpr std::size_t piece_bytes = 32 * 1024;
-constexpr std::size_t held_back_bytes_max = 64 * 1024;
-constexpr std::size_t error_text_bytes_max = 4096;
-
-/// A run in progress; lives in the frame of run_here().
-struct Run {
-  GatewayCore* core;
-  CallPtr call;
-  RunningProcess process;
-  std::string first_piece;  ///< Read from a guest before the process was started.
-  Instant since;            ///< When the slot was taken.
-  bool output_done = false;
-  std::string error_text;
-  bool errors_done = false;
-  asio::steady_timer errors_told;  ///< Cancelled with errors_done.
-};
-
-asio::awaitable<void> feed_input(Run* run) {
-  const CallPtr call = run->call;
-  auto& input = run->process.input();
-  bool wanted = true;
-  for (const std::string* text : {&call->body, &run->first_piece}) {
-    if (text->empty() || !wanted) continue;
-    const auto [error, bytes] = co_await asio::async_write(input, asio::buffer(*text), as_result);
-    wanted = !error;  // A function may end without reading its input.
-  }
-  if (!call->body_complete) {
-    std::array<char, piece_bytes> piece{};  // On the coroutine's frame: bounded, one per call.
-    while (!run->output_done && !call->connection->body_done()) {
-      const auto filled = co_await call->connection->read_body(piece, time_left(call));
-      if (!filled) {
-        if (run->output_done) break;
-        call->gone = true;
-        run->process.kill();
-        break;
-      }
-      if (*filled == 0) break;
-      call->body_bytes += *filled;
-      if (call->body_bytes > run->core->settings.request_bytes_max) {
-        call->too_large = true;
-        run->process.kill();
-        break;
-      }
-      if (!wanted) continue;
-      const auto [error, bytes] =
-          co_await asio::async_write(input, asio::buffer(piece.data(), *filled), as_result);
-      wanted = !error;
-    }
-    if (call->connection->body_done() && !run->output_done) {
-      call->connection->watch_hangup([weak = std::weak_ptr<Call>(call)] {
-        if (const CallPtr waiting = weak.lock()) {
-          waiting->gone = true;
-          waiting->interrupt();
-        }
-      });
-    }
-  }
-  boost::system::error_code ignored;  // Closed is what we want.
-  input.close(ignored);
-}
-
-/// What the function wrote next; 0 at the end. When its main process has ended, that is what the pipe holds
-/// now: whoever else keeps it open is not waited for.
-asio::awaitable<std::size_t> read_piece(const RunningProcess* process, asio::readable_pipe* pipe,
-                                        std::span<char> into) {
-  while (!process->has_ended()) {
-    const auto [error, bytes] =
-        co_await pipe->async_read_some(asio::buffer(into.data(), into.size()), as_result);
-    if (!error) co_return bytes;
-    if (error != asio::error::operation_aborted || !process->has_ended()) co_return std::size_t{0};
-  }
-  ::fcntl(pipe->native_handle(), F_SETFL, O_NONBLOCK);
-  const ssize_t size = ::read(pipe->native_handle(), into.data(), into.size());
-  co_return size > 0 ? static_cast<std::size_t>(size) : std::size_t{0};
-}
-
-asio::awaitable<void> gather_errors(Run* run) {
-  std::array<char, 1024> piece{};
-  for (;;) {
-    const std::size_t bytes =
-        co_await read_piece(&run->process, &run->process.errors(), std::span(piece));
-    if (bytes == 0) break;
-    const std::size_t room = error_text_bytes_max - run->error_text.size();
-    run->error_text.append(piece.data(), std::min(room, bytes));
-  }
-  run->errors_done = true;
-  run->errors_told.cancel();
-}
-
-void add_common_headers(const Run& run, ResponseHead& head) {
-  const Call& call = *run.call;
-  add_server_headers(head.headers, run.core->settings.self, run.core->settings.name.text());
-  head.headers.add("X-Call-Id", call.call_id);
-  if (!call.from.empty()) {
-    head.headers.add("DFaaS-Room", std::to_string(run.core->dispatcher.room(call.function, now())));
-  } else if (call.explain) {
-    auto steps = call.steps;
-    steps.push_back({"here", "served", now() - run.since});
-    head.headers.add("DFaaS-Decision", steps_text(steps));
-  }
-}
-
-ResponseHead answer_head(const Run& run, int status) {
-  ResponseHead head{.status = status};
-  const auto& annotations = run.core->functions;
-  const auto found = annotations.find(run.call->function);
-  std::string type = "text/plain";
-  if (found != annotations.end()) {
-    const auto& environment = found->second.deployment.env;
-    if (const auto set = environment.find("content_type"); set != environment.end()) {
-      type = set->second;
-    }
-  }
-  head.headers.add("Content-Type", std::move(type));
-  add_common_headers(run, head);
-  return head;
-}
-
-void add_duration(ResponseHead& head, Micros took) {
-  head.headers.add("X-Duration-Seconds", fmt::format("{:.6f}", to_seconds(took)));
-}
-
-/// The sentence for a run that brought no good answer, and its status.
-std::pair<int, std::string> failure_of(const Run& run, const ProcessExit& exit) {
-  if (run.call->too_large) return {413, too_large_text(run.core->settings)};
-  if (run.call->late) return {504, "the function did not end in time\n"};
-  return {500, fmt::format("the function ended with status {}\n{}", exit.status, run.error_text)};
-}
-
-/// Reads the output to its end and answers. Returns the status told, and whether all was delivered.
-asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
-  const CallPtr call = run->call;
-  ServerConnection& connection = *call->connection;
-  std::string held;
-  std::array<char, piece_bytes> piece{};
-  bool delivered = true;
-  for (;;) {
-    const std::size_t bytes =
-        co_await read_piece(&run->process, &run->process.output(), std::span(piece));
-    if (bytes == 0) break;
-    if (!call->answer_begun && held.size() + bytes <= held_back_bytes_max) {
-      held.append(piece.data(), bytes);
-      continue;
-    }
-    if (!call->answer_begun) {
-      ResponseHead head = answer_head(*run, 200);
-      head.body = {.length = std::nullopt, .chunked = true};
-      call->answer_begun = true;
-      connection.write_head(std::move(head));
-      delivered = (co_await connection.write_body(held, time_left(call))).has_value();
-      held = {};
-    }
-    if (delivered) {
-      delivered = (co_await connection.write_body(std::span(piece).first(bytes), time_left(call)))
-                      .has_value();
-    }
-    if (!delivered) {  // The reader is gone: the work has no purpose left.
-      call->gone = true;
-      run->process.kill();
-    }
-  }
-  const ProcessExit exit = co_await run->process.wait();
-  run->output_done = true;
-  while (!run->errors_done) {
-    run->errors_told.expires_at(asio::steady_timer::time_point::max());
-    std::ignore = co_await run->errors_told.async_wait(as_result);
-  }
-  int status = 200;
-  if (call->gone) {
-    status = 499;
-  } else if (call->answer_begun) {
-    const bool is_good = exit.status == 0 && !call->late && !call->too_large;
-    if (is_good) {
-      delivered = (co_await connection.finish_body()).has_value();
-    } else {
-      delivered = false;
-      connection.close();
-    }
-  } else {
-    const bool is_good = exit.status == 0 && !call->late && !call->too_large;
-    std::string text = std::move(held);
-    if (!is_good) std::tie(status, text) = failure_of(*run, exit);
-    ResponseHead head = answer_head(*run, status);
-    if (!is_good) head.headers.set("Content-Type", "text/plain");
-    if (!is_good && status != 500) head.headers.add("X-OpenFaaS-Internal", "proxy");
-    add_duration(head, exit.wall);
-    call->answer_begun = true;
-    delivered = (co_await connection.respond(std::move(head), std::move(text))).has_value();
-  }
-  // Unblocks feed_input() when the function did not want the rest of its input.
-  if (!connection.body_done()) connection.stop_reading();
-  co_return std::pair{status, delivered};
-}
-
-asio::awaitable<CallEnd> answer_spawn_failure(GatewayCore* core, CallPtr call, Error error) {
-  log_event(LogLevel::error, "function_not_started",
-            {{"function", call->label}, {"error", error.message}});
-  ResponseHead head{.status = 500};
-  head.headers.add("Content-Type", "text/plain");
-  add_server_headers(head.headers, core->settings.self, core->settings.name.text());
-  head.headers.add("X-Call-Id", call->call_id);
-  head.headers.add("X-OpenFaaS-Internal", "proxy");
-  call->answer_begun = true;
-  std::ignore = co_await call->connection->respond(std::move(head), error.message + "\n");
-  co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "not_started", .status = 500};
-}
 
 /// Tells a neighbour that its call has a slot: as the "100 Continue" it waits for, whose body then
 /// proves that it heard; or, where the body came with the head, as an interim answer.
@@ -268,16 +43,67 @@ asio::awaitable<Result<std::string>> confirm_admission(CallPtr call) {
   co_return first;
 }
 
+/// Calls of a function of this node that hold a slot, and how many there are.
+std::pair<int, int> load_of(const GatewayCore& core, const FunctionName& function) {
+  for (const FunctionObservation& seen : core.dispatcher.observe(now()).functions) {
+    if (seen.function == function) return {seen.in_flight, seen.slots};
+  }
+  return {0, 0};
+}
+
 }  // namespace
 
-asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
-  using namespace asio::experimental::awaitable_operators;  // NOLINT: the only way to reach them.
-  const Instant taken = now();
-  const auto found = core->functions.find(call->function);
-  if (found == core->functions.end()) {
-    const Error removed{ErrorCode::not_found, "the function was removed meanwhile"};
-    co_return co_await answer_spawn_failure(core, call, removed);
+void add_local_headers(const GatewayCore& core, const Call& call, Instant since,
+                       ResponseHead& head) {
+  add_server_headers(head.headers, core.settings.self, core.settings.name.text());
+  head.headers.set("X-Call-Id", call.call_id);
+  head.headers.set("X-Start-Time", std::string(call.head.headers.get("X-Start-Time")));
+  if (!call.from.empty()) {
+    head.headers.add("DFaaS-Room", std::to_string(core.dispatcher.room(call.function, now())));
+  } else if (call.explain) {
+    auto steps = call.steps;
+    steps.push_back({"here", "served", now() - since});
+    head.headers.add("DFaaS-Decision", steps_text(steps));
   }
+}
+
+asio::awaitable<CallEnd> answer_not_started(GatewayCore* core, CallPtr call, Error error) {
+  log_event(LogLevel::error, "function_not_started",
+            {{"function", call->label}, {"error", error.message}});
+  ResponseHead head{.status = 500};
+  head.headers.add("Content-Type", "text/plain");
+  add_server_headers(head.headers, core->settings.self, core->settings.name.text());
+  head.headers.add("X-Call-Id", call->call_id);
+  head.headers.add("X-OpenFaaS-Internal", "proxy");
+  call->answer_begun = true;
+  std::ignore = co_await call->connection->respond(std::move(head), error.message + "\n");
+  co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "not_started", .status = 500};
+}
+
+CallEnd end_of(int status, bool delivered, Micros took) {
+  constexpr int client_closed_request = 499;
+  if (status == client_closed_request || !delivered) {
+    return {.end = GatewayMetrics::End::failed, .by = "user_left", .status = client_closed_request};
+  }
+  if (status == 413) {
+    return {.end = GatewayMetrics::End::failed, .by = "too_large", .status = status};
+  }
+  if (status == 408) {
+    return {.end = GatewayMetrics::End::failed, .by = "body_too_slow", .status = status};
+  }
+  if (status == 504) {
+    return {
+        .end = GatewayMetrics::End::failed, .by = "late", .status = status, .service_time = took};
+  }
+  // A function's own failure is its answer: it was served, whatever the status.
+  return {.end = GatewayMetrics::End::served_here,
+          .by = "here",
+          .status = status,
+          .service_time = took};
+}
+
+asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
+  const Instant taken = now();
   std::string first_piece;
   if (!call->from.empty()) {
     auto confirmed = co_await confirm_admission(call);
@@ -287,55 +113,29 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
     }
     first_piece = std::move(*confirmed);
   }
-  const DeployedFunction& function = found->second;
-  // Named: GCC 12 destroys braced temporaries of an awaited call twice.
-  const ProcessCommand command{
-      .arguments = function.command,
-      .environment = classic_environment(function.deployment, call->head, call->path, call->query),
-      .directory = "/"};
-  auto spawned = co_await core->runner->spawn(call->function, command);
-  if (!spawned) co_return co_await answer_spawn_failure(core, call, std::move(spawned).error());
+  auto lease = co_await core->runner->lease(call->function, time_left(call));
+  if (!lease) co_return co_await answer_not_started(core, call, std::move(lease).error());
+  if ((*lease)->plan().watchdog.mode == FunctionMode::http) {
+    co_return co_await run_http(core, call, std::move(*lease), std::move(first_piece), taken);
+  }
+  co_return co_await run_classic(core, call, std::move(*lease), std::move(first_piece), taken);
+}
 
-  Run run{.core = core,
-          .call = call,
-          .process = std::move(*spawned),
-          .first_piece = first_piece,
-          .since = taken,
-          .errors_told = asio::steady_timer(core->executor)};
-  call->abort = [&run] { run.process.kill(); };
-  if (call->over()) run.process.kill();
-  run.process.on_end([&run] {
-    boost::system::error_code ignored;  // No read under way is fine, too.
-    run.process.output().cancel(ignored);
-    run.process.errors().cancel(ignored);
-  });
-  const Instant since = now();
-  const auto [status, delivered] =
-      co_await (relay_output(&run) && feed_input(&run) && gather_errors(&run));
-  call->abort = nullptr;
-  if (!run.error_text.empty()) {
-    log_event(LogLevel::info, "function_stderr",
-              {{"function", call->label}, {"call_id", call->call_id}, {"text", run.error_text}});
+bool is_watchdog_path(std::string_view path) { return path == "/_/health" || path == "/_/ready"; }
+
+asio::awaitable<void> respond_watchdog(GatewayCore* core, ServerConnection* connection,
+                                       FunctionName function, std::string path) {
+  const ReplicaCounts counts = core->runner->counts(function);
+  const auto [in_flight, slots] = load_of(*core, function);
+  // Asleep is well: the next call wakes it.
+  const bool is_well = counts.available > 0 || counts.wanted == 0;
+  if (!is_well || (path == "/_/ready" && core->draining)) {
+    co_await respond_text(connection, 503, "no replica can take calls now\n");
+  } else if (path == "/_/ready" && in_flight >= slots) {
+    co_await respond_text(connection, 429, "every slot is taken\n");
+  } else {
+    co_await respond_text(connection, 200, "OK\n");
   }
-  const Micros took = now() - since;
-  if (status == 499 || !delivered) {
-    co_return CallEnd{.end = GatewayMetrics::End::failed,
-                      .by = "user_left",
-                      .status = 499,
-                      .service_time = std::nullopt};
-  }
-  if (status == 413) {
-    co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "too_large", .status = 413};
-  }
-  if (status == 504) {
-    co_return CallEnd{
-        .end = GatewayMetrics::End::failed, .by = "late", .status = 504, .service_time = took};
-  }
-  // A function's own failure is its answer: it was served, with status 500.
-  co_return CallEnd{.end = GatewayMetrics::End::served_here,
-                    .by = "here",
-                    .status = status,
-                    .service_time = took};
 }
 
 }  // namespace dfaas

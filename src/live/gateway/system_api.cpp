@@ -41,11 +41,12 @@ asio::awaitable<void> respond_error(ServerConnection* connection, Error error) {
 }
 
 FunctionStatus status_of(const GatewayCore& core, const DeployedFunction& function) {
+  const ReplicaCounts counts = core.runner->counts(function.deployment.function);
   return {.deployment = function.deployment,
           .created_at = function.created_at,
           .invocation_count = core.metrics.invocations(function.deployment.function.full()),
-          .replicas = 1,
-          .available_replicas = 1};
+          .replicas = counts.wanted,
+          .available_replicas = counts.available};
 }
 
 asio::awaitable<void> list_functions(GatewayCore* core, ServerConnection* connection,

@@ -127,6 +127,9 @@ class ClientConnection {
   static boost::asio::awaitable<Result<ClientConnection>> connect(Endpoint endpoint,
                                                                   Millis patience);
 
+  /// A connected stream socket that somebody else opened; it is ours from now on. Errors: unavailable.
+  static Result<ClientConnection> adopt(boost::asio::any_io_executor executor, int descriptor);
+
   /// With `head.expects_continue` the caller reads a head before it writes the body: 100, or the
   /// answer.
   boost::asio::awaitable<Result<void>> write_head(RequestHead head, Millis patience);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <array>
 #include <optional>
 #include <tuple>
@@ -78,6 +81,24 @@ asio::awaitable<Result<ClientConnection>> ClientConnection::connect(Endpoint end
     stream.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   }
   co_return ClientConnection(std::make_unique<State>(std::move(stream)));
+}
+
+Result<ClientConnection> ClientConnection::adopt(asio::any_io_executor executor, int descriptor) {
+  int family = AF_UNIX;
+  socklen_t size = sizeof family;
+  ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  BeastStream stream(std::move(executor));
+  BeastError error;
+  stream.socket().assign({family, 0}, descriptor, error);
+  if (error) {
+    ::close(descriptor);
+    return net_failure("taking over a connection", error);
+  }
+  if (family != AF_UNIX) {
+    BeastError ignored;  // Only latency suffers where the option is unknown.
+    stream.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  }
+  return ClientConnection(std::make_unique<State>(std::move(stream)));
 }
 
 asio::awaitable<Result<void>> ClientConnection::write_head(RequestHead head, Millis patience) {

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +59,8 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
       children.push_back(
           {.program = std::move(program), .timer = std::make_unique<asio::steady_timer>(executor)});
     }
+    // What a program of ours leaves when it is killed comes to us: a sandbox whose launcher died lives on.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     DFAAS_ASSERT(::pipe2(death_pipe.data(), O_CLOEXEC) == 0, "a pipe can be made at the start");
   }
   ~State() {
@@ -146,9 +149,13 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   }
 
   void reap() {
-    for (Child& child : children) {
+    for (;;) {
       int status = 0;
-      if (child.pid <= 0 || ::waitpid(child.pid, &status, WNOHANG) != child.pid) continue;
+      const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+      if (pid <= 0) return;
+      const auto found = std::ranges::find(children, pid, &Child::pid);
+      if (found == children.end()) continue;  // An orphan that we adopted.
+      Child& child = *found;
       const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       child.pid = -1;
       if (stopping) {

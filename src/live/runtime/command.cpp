@@ -73,7 +73,8 @@ Result<std::vector<std::string>> split_command(std::string_view text) {
   return words;
 }
 
-Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deployment) {
+Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deployment,
+                                                 const std::string& process) {
   constexpr std::string_view scheme = "host:";
   if (!deployment.image.starts_with(scheme)) {
     return fail(
@@ -83,7 +84,7 @@ Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deplo
                     deployment.function.full(), in_quotes(deployment.image)));
   }
   const std::string program = deployment.image.substr(scheme.size());
-  auto words = split_command(deployment.process);
+  auto words = split_command(process);
   if (!words) {
     return tl::unexpected(
         std::move(words).error().within("function " + deployment.function.full()));

@@ -17,9 +17,10 @@ namespace dfaas {
 Result<std::vector<std::string>> split_command(std::string_view text);
 
 /// The program (found on /usr/local/bin:/usr/bin:/bin) with its arguments. Images are "host:" with the
-/// command in envProcess, or "host:PROGRAM".
+/// command in `process`, or "host:PROGRAM".
 /// Errors: invalid_input for other images; not_found naming a program that is missing.
-Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deployment);
+Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deployment,
+                                                 const std::string& process);
 
 /// SHA-256 of digest_input(), lower-case hexadecimal.
 std::string deployment_digest(const FunctionDeployment& deployment);

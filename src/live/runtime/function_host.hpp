@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// Runs functions: keeps a replica of each ready, and starts processes in it.
+/// Runs functions: keeps replicas of each ready, as many as calls need, and hands out places in them.
 ///
-/// Guarantees A call's process runs in a replica made for its function as deployed now, or not at all. A
-///            replica that died is made again at once; one that was replaced ends with its last call.
+/// Guarantees A call runs in a replica made for its function as deployed now, or as deployed when the call
+///            began. A replica that died is made again at once, one that dies soon again and again after
+///            growing pauses. One that is no longer wanted ends after its last call, asked by SIGTERM first.
 #pragma once
 
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <memory>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -15,13 +16,33 @@
 
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
-#include "live/runtime/keeper_link.hpp"
+#include "live/runtime/replica.hpp"
+#include "live/runtime/run_plan.hpp"
 #include "live/sandbox/spec.hpp"
 
 namespace dfaas {
 
 class FunctionHost {
  public:
+  struct State;
+
+  /// A place for one call in a replica; given back by its destructor.
+  class Lease {
+   public:
+    Lease(std::weak_ptr<State> host, FunctionName function, std::shared_ptr<Replica> replica);
+    ~Lease();
+    Lease(Lease&&) noexcept = default;
+    Lease& operator=(Lease&&) noexcept = delete;
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Replica* operator->() const { return replica_.get(); }
+
+   private:
+    std::weak_ptr<State> host_;
+    FunctionName function_;
+    std::shared_ptr<Replica> replica_;
+  };
+
   /// Blocks until the launcher is there: before the event loop runs. Errors: as LauncherLink::start().
   static Result<std::unique_ptr<FunctionHost>> start(boost::asio::any_io_executor executor,
                                                      std::filesystem::path launcher,
@@ -36,19 +57,28 @@ class FunctionHost {
   [[nodiscard]] const SandboxReport& sandbox() const;
   [[nodiscard]] bool healthy() const;
 
-  /// From now on the function runs like this; `spec.user` is chosen here. Makes its replica soon.
-  void put(const FunctionName& function, ReplicaSpec spec);
+  /// From now on the function runs like this; `plan.spec.user` is chosen here. Makes its replicas soon. The
+  /// same plan again changes nothing.
+  void put(const FunctionName& function, RunPlan plan);
   void erase(const FunctionName& function);
 
-  /// Errors: as KeeperLink::spawn(), and unavailable when its replica cannot be made.
-  boost::asio::awaitable<Result<RunningProcess>> spawn(FunctionName function,
-                                                       ProcessCommand command);
+  /// So many replicas, until calls need more or the function is deployed again. 0 until the next call.
+  /// Errors: not_found; invalid_input over the label com.openfaas.scale.max.
+  Result<void> scale(const FunctionName& function, int replicas);
+  [[nodiscard]] ReplicaCounts counts(const FunctionName& function) const;
+  /// Calls back whenever counts() of a function may have changed.
+  void on_change(std::function<void(const FunctionName&)> callback);
 
-  struct State;
+  /// A place in the replica with the fewest calls; waits for one that starts. Errors: unavailable with the
+  /// reason why none could be made, timed_out after `patience`, not_found.
+  boost::asio::awaitable<Result<Lease>> lease(FunctionName function, Millis patience);
+
+  /// Asks every process that stays to end, and waits for them a little.
+  boost::asio::awaitable<void> drain(Millis patience);
 
  private:
-  explicit FunctionHost(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit FunctionHost(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace dfaas

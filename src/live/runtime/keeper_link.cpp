@@ -309,7 +309,9 @@ asio::awaitable<Result<RunningProcess>> KeeperLink::spawn(ProcessCommand command
                         .id = process->id,
                         .arguments = static_cast<std::uint32_t>(command.arguments.size()),
                         .environment = static_cast<std::uint32_t>(command.environment.size())};
-  const std::array<int, 3> descriptors{in->read.get(), out->write.get(), errors->write.get()};
+  const std::array<int, 3> descriptors{
+      in->read.get(), out->write.get(),
+      command.combine_output ? out->write.get() : errors->write.get()};
   state->processes.emplace(process->id, process);
   const int error = co_await state->send(make_packet(head, texts), descriptors.data(), 3);
   // Only the function may hold its ends: our copies would keep its pipes open.

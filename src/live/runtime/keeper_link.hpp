@@ -23,6 +23,7 @@ struct ProcessCommand {
   std::vector<std::string> arguments;    ///< The first is an absolute path.
   std::vector<std::string> environment;  ///< "NAME=value"; nothing else is inherited.
   std::string directory = "/";
+  bool combine_output = false;  ///< Errors go where the output goes, in the order they are written.
 };
 
 struct ProcessExit {

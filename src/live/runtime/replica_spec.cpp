@@ -21,9 +21,10 @@ constexpr std::string_view network_annotation = "dfaas.network";
 Result<bool> wants_host_network(const FunctionDeployment& deployment,
                                 const ReplicaDefaults& defaults) {
   for (const auto& [name, value] : deployment.annotations) {
-    if (name.starts_with("dfaas.") && name != network_annotation) {
-      return fail(ErrorCode::invalid_input, fmt::format("annotation {} is not known: {} is",
-                                                        in_quotes(name), network_annotation));
+    if (name.starts_with("dfaas.") && name != network_annotation && name != "dfaas.prefork") {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("annotation {} is not known: {} and dfaas.prefork are",
+                              in_quotes(name), network_annotation));
     }
   }
   const auto found = deployment.annotations.find(std::string(network_annotation));
@@ -51,7 +52,8 @@ std::uint64_t half_of_memory() {
          static_cast<std::uint64_t>(std::max(page_bytes, 4096L)) / 2;
 }
 
-Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment, std::string_view program,
+Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
+                                 const WatchdogSettings& watchdog, std::string_view program,
                                  int slots, const ReplicaDefaults& defaults,
                                  const SandboxSettings& settings, const SandboxReport& report) {
   const std::string scope = "function " + deployment.function.full();
@@ -76,6 +78,13 @@ Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment, std::stri
                                 "sandbox.read_paths",
                                 in_quotes(program))});
   }
+  const bool listens = watchdog.mode == FunctionMode::http;
+  if (listens && !watchdog.socket.empty() && report.tier == SandboxTier::landlock) {
+    return refused(
+        {ErrorCode::invalid_input,
+         "upstream_url: no unix sockets in the sandbox of this node (tier landlock); use "
+         "http://127.0.0.1:PORT"});
+  }
   const std::uint64_t processes =
       std::uint64_t{defaults.processes_per_slot} * static_cast<std::uint64_t>(std::max(slots, 1));
   // Without a control group a limit is one of single processes; only what was asked for is set then.
@@ -85,7 +94,8 @@ Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment, std::stri
                      .cpu_millis = limits->cpu_millis.value_or(0),
                      .processes = static_cast<std::uint32_t>(std::min(processes, processes_max)),
                      .tmp_bytes = defaults.tmp_bytes,
-                     .host_network = *host_network};
+                     .host_network = *host_network,
+                     .port = listens && watchdog.socket.empty() ? watchdog.port : std::uint16_t{0}};
 }
 
 }  // namespace dfaas

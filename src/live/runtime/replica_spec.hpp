@@ -10,6 +10,7 @@
 
 #include "core/base/result.hpp"
 #include "core/openfaas/deployment.hpp"
+#include "core/openfaas/watchdog.hpp"
 #include "live/sandbox/spec.hpp"
 
 namespace dfaas {
@@ -28,7 +29,8 @@ std::uint64_t half_of_memory();
 /// `program` is what the function starts, `slots` its calls at once. Errors: invalid_input naming the field,
 /// for limits and networks that make no sense or that this node, as `report` has it, cannot enforce, and for
 /// programs that no sandbox shows.
-Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment, std::string_view program,
+Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
+                                 const WatchdogSettings& watchdog, std::string_view program,
                                  int slots, const ReplicaDefaults& defaults,
                                  const SandboxSettings& settings, const SandboxReport& report);
 

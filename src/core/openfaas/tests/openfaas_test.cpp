@@ -10,6 +10,7 @@
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/route.hpp"
 #include "core/openfaas/status.hpp"
+#include "core/openfaas/watchdog.hpp"
 
 namespace dfaas {
 namespace {

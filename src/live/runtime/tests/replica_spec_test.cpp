@@ -23,7 +23,7 @@ constexpr SandboxReport full() {
 
 Result<ReplicaSpec> plan(const FunctionDeployment& wanted, const SandboxReport& report = full(),
                          const std::string& program = "/usr/bin/cat") {
-  return plan_replica(wanted, program, 4, {.memory_bytes = 1U << 30U}, {}, report);
+  return plan_replica(wanted, {}, program, 4, {.memory_bytes = 1U << 30U}, {}, report);
 }
 
 TEST(ReplicaSpec, LimitsOfTheDeploymentReplaceTheDefaults) {
@@ -62,7 +62,7 @@ TEST(ReplicaSpec, HostNetworkNeedsThePermissionOfTheNode) {
   auto wanted = deployment();
   wanted.annotations["dfaas.network"] = "host";
   EXPECT_THAT(plan(wanted).error().message, HasSubstr("sandbox.host_network"));
-  EXPECT_TRUE(plan_replica(wanted, "/usr/bin/cat", 1, {.host_network_allowed = true}, {}, full())
+  EXPECT_TRUE(plan_replica(wanted, {}, "/usr/bin/cat", 1, {.host_network_allowed = true}, {}, full())
                   ->host_network);
   wanted.annotations["dfaas.network"] = "some";
   EXPECT_FALSE(plan(wanted));

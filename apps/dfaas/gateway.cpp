@@ -104,6 +104,7 @@ Result<void> run(const NodeOptions& options) {
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
        .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
+       .images = directory.images(),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
        .database = directory.function_database(),

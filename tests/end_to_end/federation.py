@@ -24,7 +24,8 @@ import tempfile
 from pathlib import Path
 
 import clients
-from waiting import children_of, command_line, descendants_of, end_process, wait_until
+from waiting import (children_of, command_line, descendants_of, end_process, process_name,
+                     wait_until)
 
 BINARY = os.environ.get(
     "DFAAS_BINARY", str(Path(__file__).resolve().parents[2] / "build" / "dev" / "dfaas"))
@@ -193,9 +194,8 @@ class Node:
 
     def keepers(self):
         """Process ids of the first processes of all replicas, also of those whose launcher was killed."""
-        orphans = [pid for pid in children_of(self._process.pid)
-                   if command_line(pid)[:1] == [str(Path(BINARY).with_name("dfaas-launcher"))]]
-        return children_of(self.pid("launcher")) + orphans
+        candidates = children_of(self.pid("launcher")) + children_of(self._process.pid)
+        return [pid for pid in candidates if process_name(pid) == "dfaas-keeper"]
 
     def family(self):
         """Ids of all processes of the node: supervisor, programs, functions."""

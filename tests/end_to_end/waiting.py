@@ -70,6 +70,15 @@ def command_line(pid):
         return []
 
 
+def process_name(pid):
+    """What the process calls itself, at most 15 characters; "" when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def memory_peak_bytes(pid):
     """The largest resident size that the process ever had (VmHWM)."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:

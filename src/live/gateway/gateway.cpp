@@ -158,12 +158,14 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
   if (!watchdog) return pass_on(std::move(watchdog));
   auto scale = scale_settings(deployment.labels);
   if (!scale) return pass_on(std::move(scale));
-  auto command = resolve_command(deployment, watchdog->process);
+  auto root = image_root(deployment, core.settings.images);
+  if (!root) return pass_on(std::move(root));
+  auto command = resolve_command(deployment, watchdog->process, *root);
   if (!command) return pass_on(std::move(command));
   if (!traits->timeout) traits->timeout = time_limit(*watchdog);
   const int slots = slots_of(*traits, *watchdog, scale->min, core.settings.cores);
-  auto spec = plan_replica(deployment, *watchdog, command->front(), slots, core.settings.replica,
-                           core.runner->settings(), core.runner->sandbox());
+  auto spec = plan_replica(deployment, *watchdog, command->front(), std::move(*root), slots,
+                           core.settings.replica, core.runner->settings(), core.runner->sandbox());
   if (!spec) return pass_on(std::move(spec));
   RunPlan plan{.spec = std::move(*spec),
                .watchdog = std::move(*watchdog),

@@ -30,6 +30,7 @@ struct GatewaySettings {
   std::string system_user;  ///< Of /system/*.
   std::string system_password;
   std::filesystem::path launcher;  ///< The program that makes sandboxes.
+  std::filesystem::path images;    ///< Where directories of images lie.
   SandboxSettings sandbox;
   ReplicaDefaults replica;
   std::filesystem::path database;  ///< Desired state.

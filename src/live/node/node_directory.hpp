@@ -22,6 +22,7 @@ class NodeDirectory {
   [[nodiscard]] Path maps() const { return root_ / "maps"; }
   [[nodiscard]] Path run() const { return root_ / "run"; }
   [[nodiscard]] Path state() const { return root_ / "state"; }
+  [[nodiscard]] Path images() const { return root_ / "images"; }
   [[nodiscard]] Path secrets() const { return root_ / "secrets"; }
   [[nodiscard]] Path user_file() const { return secrets() / "basic-auth-user"; }
   [[nodiscard]] Path password_file() const { return secrets() / "basic-auth-password"; }

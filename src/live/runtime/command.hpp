@@ -3,6 +3,7 @@
 /// From a deployment to a command line that this host can run.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,11 +17,17 @@ namespace dfaas {
 /// character as it is. Errors: invalid_input for an open quote.
 Result<std::vector<std::string>> split_command(std::string_view text);
 
-/// The program (found on /usr/local/bin:/usr/bin:/bin) with its arguments. Images are "host:" with the
-/// command in `process`, or "host:PROGRAM".
-/// Errors: invalid_input for other images; not_found naming a program that is missing.
+/// Where the function's files are: empty for the host itself ("host:", "host:PROGRAM"), else the directory
+/// NAME in `images` ("dir:NAME"). Errors: invalid_input for other images and names; not_found.
+Result<std::string> image_root(const FunctionDeployment& deployment,
+                               const std::filesystem::path& images);
+
+/// The program with its arguments, as seen from inside `root`: `process`, else the PROGRAM of the image. It is
+/// looked for in /usr/local/bin, /usr/bin and /bin.
+/// Errors: invalid_input without a program; not_found naming a program that is missing.
 Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deployment,
-                                                 const std::string& process);
+                                                 const std::string& process,
+                                                 const std::string& root);
 
 /// SHA-256 of digest_input(), lower-case hexadecimal.
 std::string deployment_digest(const FunctionDeployment& deployment);

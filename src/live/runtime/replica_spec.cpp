@@ -54,7 +54,7 @@ std::uint64_t half_of_memory() {
 
 Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
                                  const WatchdogSettings& watchdog, std::string_view program,
-                                 int slots, const ReplicaDefaults& defaults,
+                                 std::string root, int slots, const ReplicaDefaults& defaults,
                                  const SandboxSettings& settings, const SandboxReport& report) {
   const std::string scope = "function " + deployment.function.full();
   const auto refused = [&scope](Error error) {
@@ -72,7 +72,13 @@ Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
                     "limits.cpu cannot be enforced on this node: it has no control group of its "
                     "own for processors (see dfaas status)"});
   }
-  if (report.tier != SandboxTier::none && !is_visible(settings, program)) {
+  if (!root.empty() && report.tier != SandboxTier::namespaces) {
+    return refused({ErrorCode::invalid_input,
+                    fmt::format("images need the sandbox tier namespaces; this node has {} (see "
+                                "dfaas status)",
+                                to_text(report.tier))});
+  }
+  if (root.empty() && report.tier != SandboxTier::none && !is_visible(settings, program)) {
     return refused({ErrorCode::invalid_input,
                     fmt::format("no function can see {}: add its directory to the setting "
                                 "sandbox.read_paths",
@@ -90,6 +96,7 @@ Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
   // Without a control group a limit is one of single processes; only what was asked for is set then.
   const std::uint64_t memory_default = report.memory ? defaults.memory_bytes : 0;
   return ReplicaSpec{.name = deployment.function.full(),
+                     .root = std::move(root),
                      .memory_bytes = limits->memory_bytes.value_or(memory_default),
                      .cpu_millis = limits->cpu_millis.value_or(0),
                      .processes = static_cast<std::uint32_t>(std::min(processes, processes_max)),

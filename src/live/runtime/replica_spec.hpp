@@ -26,12 +26,12 @@ struct ReplicaDefaults {
 /// Half of this machine's memory.
 std::uint64_t half_of_memory();
 
-/// `program` is what the function starts, `slots` its calls at once. Errors: invalid_input naming the field,
+/// `program` is what the function starts, `root` its image or empty, `slots` its calls at once. Errors: invalid_input naming the field,
 /// for limits and networks that make no sense or that this node, as `report` has it, cannot enforce, and for
 /// programs that no sandbox shows.
 Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
                                  const WatchdogSettings& watchdog, std::string_view program,
-                                 int slots, const ReplicaDefaults& defaults,
+                                 std::string root, int slots, const ReplicaDefaults& defaults,
                                  const SandboxSettings& settings, const SandboxReport& report);
 
 }  // namespace dfaas

@@ -8,9 +8,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <sstream>
 #include <utility>
 
@@ -96,6 +98,15 @@ class HostPath {
 
 constexpr std::uint64_t read_only = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
+Result<void> copy_link(const std::string& from, const std::string& place) {
+  std::string target(4096, '\0');
+  const ssize_t size = ::readlink(from.c_str(), target.data(), target.size());
+  if (size <= 0) return {};
+  target.resize(static_cast<std::size_t>(size));
+  if (::symlink(target.c_str(), place.c_str()) != 0) return failed(place);
+  return {};
+}
+
 /// The top of the tree: directories shown, links copied.
 Result<void> show_system(const std::string& root) {
   for (const std::string_view path : system_directories) {
@@ -104,11 +115,7 @@ Result<void> show_system(const std::string& root) {
     struct stat kind{};
     if (::lstat(from.c_str(), &kind) != 0) continue;
     if (S_ISLNK(kind.st_mode)) {
-      std::string target(4096, '\0');
-      const ssize_t size = ::readlink(from.c_str(), target.data(), target.size());
-      if (size <= 0) continue;
-      target.resize(static_cast<std::size_t>(size));
-      if (::symlink(target.c_str(), place.c_str()) != 0) return failed(place);
+      if (auto copied = copy_link(from, place); !copied) return copied;
     } else if (auto shown = HostPath(from).bind(place, read_only); !shown) {
       return shown;
     }
@@ -116,30 +123,35 @@ Result<void> show_system(const std::string& root) {
   return {};
 }
 
-Result<void> show_image(const std::string& root, const std::string& image) {
-  DIR* directory = ::opendir(image.c_str());
-  if (directory == nullptr) return failed("image " + image);
+/// Shows each entry of the directory `from` in `place`. `skipped` are ours to make.
+Result<void> show_entries(const std::string& from, const std::string& place,
+                          std::initializer_list<std::string_view> skipped) {
+  DIR* directory = ::opendir(from.c_str());
+  if (directory == nullptr) return failed("image " + from);
   Result<void> result;
   while (const dirent* entry = ::readdir(directory)) {  // NOLINT: one thread.
     const std::string name(static_cast<const char*>(entry->d_name));
-    const bool is_ours = name == "proc" || name == "dev" || name == "sys" || name == "tmp";
+    const bool is_ours = std::find(skipped.begin(), skipped.end(), name) != skipped.end();
     if (name == "." || name == ".." || is_ours) continue;
-    const std::string from = image + "/" + name;
-    const std::string place = root + "/" + name;
     if (entry->d_type == DT_LNK) {
-      std::string target(4096, '\0');
-      const ssize_t size = ::readlink(from.c_str(), target.data(), target.size());
-      if (size <= 0) continue;
-      target.resize(static_cast<std::size_t>(size));
-      if (::symlink(target.c_str(), place.c_str()) != 0) result = failed(place);
+      result = copy_link(from + "/" + name, place + "/" + name);
     } else {
-      const HostPath source(from);
-      if (source.exists()) result = source.bind(place, read_only);
+      const HostPath source(from + "/" + name);
+      if (source.exists()) result = source.bind(place + "/" + name, read_only);
     }
     if (!result) break;
   }
   ::closedir(directory);
   return result;
+}
+
+Result<void> show_image(const std::string& root, const ReplicaSpec& spec) {
+  auto shown = show_entries(spec.root, root, {"proc", "dev", "sys", "tmp", "run", "var"});
+  const std::string variable = spec.root + "/var";
+  if (!shown || ::access(variable.c_str(), F_OK) != 0) return shown;
+  // One level deeper, so that secrets find a place in it.
+  make_directories(root + "/var");
+  return show_entries(variable, root + "/var", {"openfaas", "tmp", "run", "lock"});
 }
 
 Result<void> hide(const std::string& root, const std::string& path) {
@@ -229,17 +241,15 @@ Result<void> enter_file_system(const SandboxSettings& settings, const ReplicaSpe
   }
   if (root.empty()) return failed("a directory for the root of a sandbox");
 
-  Result<void> done = spec.root.empty() ? show_system(root) : show_image(root, spec.root);
+  Result<void> done = spec.root.empty() ? show_system(root) : show_image(root, spec);
   if (!done) return done;
   const std::string size = "mode=1777,size=" + std::to_string(spec.tmp_bytes);
   if (done = make_devices(root, spec.tmp_bytes); !done) return done;
   make_directories(root + "/tmp");
   if (done = mount_tmpfs(root + "/tmp", size, MS_NOSUID | MS_NODEV); !done) return done;
   make_directories(root + "/run");
-  if (spec.root.empty()) {
-    make_directories(root + "/var");
-    if (::symlink("/tmp", (root + "/var/tmp").c_str()) != 0) return failed("/var/tmp");
-  }
+  make_directories(root + "/var");
+  if (::symlink("/tmp", (root + "/var/tmp").c_str()) != 0) return failed("/var/tmp");
   make_directories(root + "/proc");
   if (::mount("proc", (root + "/proc").c_str(), "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
               nullptr) != 0) {

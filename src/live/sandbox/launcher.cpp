@@ -31,11 +31,6 @@ namespace {
 
 constexpr int trial_patience_ms = 5000;
 
-struct Running {
-  std::uint64_t id = 0;
-  std::string temporary;
-};
-
 void remove_tree(const std::string& directory) {
   if (directory.empty()) return;
   ::nftw(
@@ -113,6 +108,7 @@ class Launcher {
         report.notes.push_back(std::move(note));
       }
     }
+    if (report.failure.empty()) make_spare();
     send_packet(socket_, make_packet({.verb = Verb::hello, .number = ::getpid()}, to_texts(report)),
                 nullptr, 0, 0);
   }
@@ -148,7 +144,7 @@ class Launcher {
     ::close(ends[0]);
     if (started) {
       ::waitpid(*started, nullptr, 0);  // Its socket is closed: it ends.
-      clean_up({.id = last_id_, .temporary = temporary_of(last_id_)});
+      clean_up(last_id_);
     }
     return why;
   }
@@ -188,14 +184,34 @@ class Launcher {
             .temporary = temporary_of(id)};
   }
 
+  /// Without one, the next replica takes longer; nothing else.
+  void make_spare() {
+    if (auto spare = start_spare(plan_for({}), cgroups_)) {
+      spare_ = std::move(*spare);
+    } else {
+      clean_up(last_id_);
+    }
+  }
+
   void create(ReplicaSpec spec, int socket) {
+    if (spare_ && !spec.host_network) {
+      Spare spare = std::move(*spare_);
+      spare_.reset();
+      spare.plan.spec = spec;
+      if (use_spare(spare, cgroups_, socket)) {
+        replicas_[spare.pid] = spare.plan.id;
+        make_spare();
+        return;
+      }
+      replicas_[spare.pid] = spare.plan.id;  // It ends, and is cleared away then.
+    }
     const ReplicaPlan plan = plan_for(std::move(spec));
     const auto started = start_replica(plan, cgroups_, socket);
     if (started) {
-      replicas_[*started] = {.id = plan.id, .temporary = plan.temporary};
+      replicas_[*started] = plan.id;
       return;
     }
-    clean_up({.id = plan.id, .temporary = plan.temporary});
+    clean_up(plan.id);
     send_packet(socket, make_packet({.verb = Verb::refused}, {started.error().message}), nullptr, 0,
                 MSG_DONTWAIT);
   }
@@ -204,6 +220,11 @@ class Launcher {
     for (;;) {
       const pid_t pid = ::waitpid(-1, nullptr, WNOHANG);
       if (pid <= 0) return;
+      if (spare_ && spare_->pid == pid) {
+        ::close(spare_->socket);
+        clean_up(spare_->plan.id);
+        spare_.reset();
+      }
       const auto found = replicas_.find(pid);
       if (found == replicas_.end()) continue;
       clean_up(found->second);
@@ -211,13 +232,18 @@ class Launcher {
     }
   }
 
-  void clean_up(const Running& replica) const {
-    cgroups_.remove(replica.id);
-    remove_tree(replica.temporary);
+  void clean_up(std::uint64_t id) const {
+    cgroups_.remove(id);
+    remove_tree(temporary_of(id));
   }
 
   /// The gateway is gone, so every keeper ends.
   void end() {
+    if (spare_) {
+      ::close(spare_->socket);
+      replicas_[spare_->pid] = spare_->plan.id;
+      spare_.reset();
+    }
     while (!replicas_.empty()) {
       const pid_t pid = ::waitpid(-1, nullptr, 0);
       if (pid < 0 && errno != EINTR) break;
@@ -237,7 +263,8 @@ class Launcher {
   Cgroups cgroups_;
   std::string failure_;
   std::uint64_t last_id_ = 0;
-  std::map<pid_t, Running> replicas_;
+  std::optional<Spare> spare_;
+  std::map<pid_t, std::uint64_t> replicas_;  ///< And their ids here.
 };
 
 }  // namespace

@@ -164,7 +164,6 @@ Result<void> confine(const ReplicaPlan& plan, const Cgroups& cgroups, uid_t user
   const unsigned function_user =
       plan.use_user_namespace ? inner_user : plan.settings.first_user + spec.user;
   const bool changes_user = is_root && !plan.use_user_namespace && plan.tier != SandboxTier::none;
-  if (auto joined = cgroups.join(plan.id); !joined) return joined;
   if (plan.use_user_namespace) {
     if (auto mapped = map_user(user, group); !mapped) return mapped;
   }
@@ -203,21 +202,31 @@ Result<void> confine(const ReplicaPlan& plan, const Cgroups& cgroups, uid_t user
   return install_seccomp_filter(network);
 }
 
-[[noreturn]] void become_keeper(const ReplicaPlan& plan, const Cgroups& cgroups, int socket,
-                                uid_t user, gid_t group) {
+struct Outside {
+  uid_t user = 0;
+  gid_t group = 0;
+};
+
+/// Leaves everything of the launcher behind but one socket.
+void detach(int socket) {
   ::setsid();
   ::umask(022);
   // The launcher is not dumpable, and the files of such a process under /proc belong to root.
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (socket != inherited_socket) ::dup3(socket, inherited_socket, O_CLOEXEC);
   ::close_range(inherited_socket + 1, ~0U, 0);
+}
+
+[[noreturn]] void become_keeper(const ReplicaPlan& plan, const Cgroups& cgroups, Outside outside,
+                                Result<void> joined) {
   ::prctl(PR_SET_NAME, "dfaas-keeper", 0, 0, 0);
   int children = -1;
   if (plan.tier != SandboxTier::namespaces) {  // Opened now: later it would be out of reach.
     const std::string list = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
     children = ::open(list.c_str(), O_RDONLY | O_CLOEXEC);
   }
-  const Result<void> confined = confine(plan, cgroups, user, group);
+  const Result<void> confined =
+      joined ? confine(plan, cgroups, outside.user, outside.group) : std::move(joined);
   const PacketHead head{.verb = confined ? Verb::ready : Verb::refused, .number = ::getpid()};
   const std::vector<std::string> texts{confined ? plan.temporary : confined.error().message};
   if (send_packet(inherited_socket, make_packet(head, texts), nullptr, 0, 0) != 0 || !confined) {
@@ -230,15 +239,26 @@ Result<void> confine(const ReplicaPlan& plan, const Cgroups& cgroups, uid_t user
   ::_exit(keeper_main(inherited_socket, children));
 }
 
-}  // namespace
+[[noreturn]] void wait_as_spare(ReplicaPlan plan, const Cgroups& cgroups, Outside outside) {
+  ::prctl(PR_SET_NAME, "dfaas-spare", 0, 0, 0);
+  Result<void> joined = cgroups.join(plan.id);
+  static std::array<char, packet_bytes_max> buffer;
+  PacketDescriptors descriptors;
+  const long size = receive_packet(inherited_socket, buffer.data(), buffer.size(), descriptors, 0);
+  PacketHead head;
+  std::vector<const char*> texts;
+  const bool is_wanted = size > 0 &&
+                         parse_packet(buffer.data(), static_cast<std::size_t>(size), head, texts) &&
+                         descriptors.count() == 1;
+  if (!is_wanted) ::_exit(0);  // The launcher ended first.
+  plan.spec = spec_from_texts(texts);
+  ::dup3(descriptors.at(0), inherited_socket, O_CLOEXEC);
+  ::close(descriptors.take(0));
+  become_keeper(plan, cgroups, outside, std::move(joined));
+}
 
-Result<pid_t> start_replica(const ReplicaPlan& plan, const Cgroups& cgroups, int socket) {
-  const uid_t user = ::geteuid();
-  const gid_t group = ::getegid();
-  if (auto made = cgroups.make(plan.id, plan.spec); !made) return pass_on(std::move(made));
-  if (!plan.temporary.empty() && ::mkdir(plan.temporary.c_str(), 0700) != 0) {
-    return failed(plan.temporary);
-  }
+/// 0 in the new process.
+Result<pid_t> clone_for(const ReplicaPlan& plan) {
   std::uint64_t flags = 0;
   if (plan.tier == SandboxTier::namespaces) {
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
@@ -252,8 +272,56 @@ Result<pid_t> start_replica(const ReplicaPlan& plan, const Cgroups& cgroups, int
   arguments.exit_signal = SIGCHLD;
   const long child = ::syscall(SYS_clone3, &arguments, sizeof arguments);
   if (child < 0) return failed("a process with its own namespaces");
-  if (child == 0) become_keeper(plan, cgroups, socket, user, group);
   return static_cast<pid_t>(child);
+}
+
+Result<void> make_room(const ReplicaPlan& plan, const Cgroups& cgroups) {
+  if (auto made = cgroups.make(plan.id, plan.spec); !made) return made;
+  if (!plan.temporary.empty() && ::mkdir(plan.temporary.c_str(), 0700) != 0) {
+    return failed(plan.temporary);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<pid_t> start_replica(const ReplicaPlan& plan, const Cgroups& cgroups, int socket) {
+  const Outside outside{.user = ::geteuid(), .group = ::getegid()};
+  if (auto made = make_room(plan, cgroups); !made) return pass_on(std::move(made));
+  auto child = clone_for(plan);
+  if (child && *child == 0) {
+    detach(socket);
+    become_keeper(plan, cgroups, outside, cgroups.join(plan.id));
+  }
+  return child;
+}
+
+Result<Spare> start_spare(ReplicaPlan plan, const Cgroups& cgroups) {
+  const Outside outside{.user = ::geteuid(), .group = ::getegid()};
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return failed("a socket for a spare");
+  }
+  auto child = cgroups.make(plan.id, plan.spec).and_then([&plan] { return clone_for(plan); });
+  if (child && *child == 0) {
+    detach(ends[1]);
+    wait_as_spare(std::move(plan), cgroups, outside);
+  }
+  ::close(ends[1]);
+  if (child) return Spare{.pid = *child, .plan = std::move(plan), .socket = ends[0]};
+  ::close(ends[0]);
+  return pass_on(std::move(child));
+}
+
+Result<void> use_spare(const Spare& spare, const Cgroups& cgroups, int socket) {
+  auto done = make_room(spare.plan, cgroups);
+  if (done) {
+    const std::string packet = make_packet({.verb = Verb::create}, to_texts(spare.plan.spec));
+    errno = send_packet(spare.socket, packet, &socket, 1, MSG_DONTWAIT);
+    if (errno != 0) done = failed("a spare");
+  }
+  ::close(spare.socket);
+  return done;
 }
 
 }  // namespace dfaas

@@ -27,4 +27,17 @@ struct ReplicaPlan {
 /// the keeper until the other end closes. Errors: unavailable, when there is no process at all.
 Result<pid_t> start_replica(const ReplicaPlan& plan, const Cgroups& cgroups, int socket);
 
+/// A process that waits to become a replica. It has its namespaces and has joined its control groups, which with
+/// version 1 takes tens of milliseconds that no first call should wait for.
+struct Spare {
+  pid_t pid = -1;
+  ReplicaPlan plan;  ///< Without a spec.
+  int socket = -1;   ///< Ours; it ends when this is closed.
+};
+Result<Spare> start_spare(ReplicaPlan plan, const Cgroups& cgroups);
+
+/// Makes it the replica of `plan.spec`; then as after start_replica(). Errors: unavailable when it is no more.
+/// Closes `spare.socket`.
+Result<void> use_spare(const Spare& spare, const Cgroups& cgroups, int socket);
+
 }  // namespace dfaas

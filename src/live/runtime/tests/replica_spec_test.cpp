@@ -23,7 +23,7 @@ constexpr SandboxReport full() {
 
 Result<ReplicaSpec> plan(const FunctionDeployment& wanted, const SandboxReport& report = full(),
                          const std::string& program = "/usr/bin/cat") {
-  return plan_replica(wanted, {}, program, 4, {.memory_bytes = 1U << 30U}, {}, report);
+  return plan_replica(wanted, {}, program, "", 4, {.memory_bytes = 1U << 30U}, {}, report);
 }
 
 TEST(ReplicaSpec, LimitsOfTheDeploymentReplaceTheDefaults) {
@@ -62,7 +62,7 @@ TEST(ReplicaSpec, HostNetworkNeedsThePermissionOfTheNode) {
   auto wanted = deployment();
   wanted.annotations["dfaas.network"] = "host";
   EXPECT_THAT(plan(wanted).error().message, HasSubstr("sandbox.host_network"));
-  EXPECT_TRUE(plan_replica(wanted, {}, "/usr/bin/cat", 1, {.host_network_allowed = true}, {}, full())
+  EXPECT_TRUE(plan_replica(wanted, {}, "/usr/bin/cat", "", 1, {.host_network_allowed = true}, {}, full())
                   ->host_network);
   wanted.annotations["dfaas.network"] = "some";
   EXPECT_FALSE(plan(wanted));
@@ -76,6 +76,18 @@ TEST(ReplicaSpec, ProgramThatNoSandboxShowsIsRefusedUnlessThereIsNone) {
   auto report = full();
   report.tier = SandboxTier::none;
   EXPECT_TRUE(plan(deployment(), report, "/home/me/x"));
+}
+
+TEST(ReplicaSpec, ImagesNeedNamespaces) {
+  const auto planned = [](SandboxTier tier) {
+    auto report = full();
+    report.tier = tier;
+    return plan_replica(deployment(), {}, "/bin/x", "/images/one", 1, {}, {}, report);
+  };
+  EXPECT_EQ(planned(SandboxTier::namespaces)->root, "/images/one");
+  for (const SandboxTier tier : {SandboxTier::landlock, SandboxTier::none}) {
+    EXPECT_THAT(planned(tier).error().message, HasSubstr("namespaces"));
+  }
 }
 
 }  // namespace

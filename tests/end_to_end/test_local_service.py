@@ -262,6 +262,7 @@ def test_command_line_deploys_lists_describes_invokes_and_removes(node):
 def test_failed_deployment_changes_nothing(node, change):
     good = {"service": "steady", "image": "host:", "envProcess": "cat", "labels": {}}
     node.system("POST", "/system/functions", good)
+    assert node.call("steady", b"x").status == 200  # So that its replica is there.
     before = node.system("GET", "/system/function/steady").text
 
     answer = node.system("PUT", "/system/functions", {**good, **change})

@@ -187,6 +187,15 @@ def test_change_lets_calls_finish_in_the_old_process(http):
     assert [answer.status for answer in answers] == [200]
 
 
+def test_same_deployment_again_changes_nothing(http):
+    for _ in range(2):
+        deploy_http(http, "same", {"max_inflight": "4"})
+        wait_until(lambda: replicas_of(http, "same") == (1, 1), "its replica")
+        pid = facts(http, "same")["pid"]
+    deploy_http(http, "same", {"max_inflight": "4"})
+    assert facts(http, "same")["pid"] == pid
+
+
 def test_ready_path_is_asked_first(http):
     answer = http.try_deploy("asked", server(http), env={"mode": "http"},
                              annotations={"com.openfaas.ready.http.path": "/facts"})

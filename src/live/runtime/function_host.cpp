@@ -309,6 +309,9 @@ bool FunctionHost::healthy() const { return state_->launcher->alive(); }
 
 void FunctionHost::put(const FunctionName& function, RunPlan plan) {
   State& state = *state_;
+  if (plan.watchdog.max_inflight) {
+    plan.scale.target = std::min(plan.scale.target, *plan.watchdog.max_inflight);
+  }
   Place* existing = state.find(function);
   if (existing != nullptr) {
     plan.spec.user = existing->plan->spec.user;
@@ -317,9 +320,6 @@ void FunctionHost::put(const FunctionName& function, RunPlan plan) {
     existing->tell();
   } else {
     plan.spec.user = state.next_user++ % users_max;
-  }
-  if (plan.watchdog.max_inflight) {
-    plan.scale.target = std::min(plan.scale.target, *plan.watchdog.max_inflight);
   }
   Place place{.scale = plan.scale,
               .generation = state.next_generation++,

@@ -53,8 +53,8 @@ void remove_stale(const std::string& directory) {
     const char* digits = name.data() + std::strlen(own_prefix);
     std::from_chars(digits, name.data() + name.size(), pid);
     if (pid <= 0 || ::kill(pid, 0) == 0 || errno != ESRCH) continue;
-    const std::string group = directory + "/" + name;
-    for (const std::string& replica : entries_of(group)) ::rmdir((group + "/" + replica).c_str());
+    const std::string group = path_in(directory, name);
+    for (const std::string& replica : entries_of(group)) ::rmdir(path_in(group, replica).c_str());
     ::rmdir(group.c_str());
   }
 }
@@ -254,7 +254,7 @@ bool Cgroups::remove(std::uint64_t id) const {
 
 void Cgroups::remove_all() const {
   for (const auto& [controller, place] : places_) {
-    for (const std::string& replica : entries_of(place)) ::rmdir((place + "/" + replica).c_str());
+    for (const std::string& replica : entries_of(place)) ::rmdir(path_in(place, replica).c_str());
     ::rmdir(place.c_str());
   }
 }

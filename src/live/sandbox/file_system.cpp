@@ -134,10 +134,10 @@ Result<void> show_entries(const std::string& from, const std::string& place,
     const bool is_ours = std::find(skipped.begin(), skipped.end(), name) != skipped.end();
     if (name == "." || name == ".." || is_ours) continue;
     if (entry->d_type == DT_LNK) {
-      result = copy_link(from + "/" + name, place + "/" + name);
+      result = copy_link(path_in(from, name), path_in(place, name));
     } else {
-      const HostPath source(from + "/" + name);
-      if (source.exists()) result = source.bind(place + "/" + name, read_only);
+      const HostPath source(path_in(from, name));
+      if (source.exists()) result = source.bind(path_in(place, name), read_only);
     }
     if (!result) break;
   }
@@ -207,7 +207,7 @@ Result<void> write_secrets(const std::string& root, const ReplicaSpec& spec, uns
     std::stringstream text;
     text << source.rdbuf();
     if (!source) return failed("secret " + name);
-    const std::string place = directory + "/" + name;
+    const std::string place = path_in(directory, name);
     const int made = ::open(place.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0400);
     const std::string bytes = text.str();
     const bool written =
@@ -228,6 +228,7 @@ Result<void> enter_file_system(const SandboxSettings& settings, const ReplicaSpe
     return failed("separating mounts");
   }
   std::vector<std::pair<HostPath, std::uint64_t>> extra;
+  extra.reserve(settings.readable.size() + settings.writable.size());
   for (const std::string& path : settings.readable) extra.emplace_back(path, read_only);
   for (const std::string& path : settings.writable) {
     extra.emplace_back(path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);

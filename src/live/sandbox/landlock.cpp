@@ -87,7 +87,7 @@ Result<void> allow_reading(int ruleset, const std::string& path,
   while (const dirent* entry = ::readdir(directory)) {  // NOLINT: one thread.
     const std::string name(static_cast<const char*>(entry->d_name));
     if (name == "." || name == ".." || entry->d_type == DT_LNK) continue;
-    result = allow_reading(ruleset, path + "/" + name, hidden);
+    result = allow_reading(ruleset, path_in(path, name), hidden);
     if (!result) break;
   }
   ::closedir(directory);

@@ -46,6 +46,11 @@ struct Release {
   void operator()(void* filter) const { ::seccomp_release(filter); }
 };
 
+/// "Argument `index`, under this mask, is this value": the library's own macros are no C++.
+scmp_arg_cmp masked(unsigned index, std::uint64_t mask, std::uint64_t value) {
+  return {.arg = index, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 }  // namespace
 
 Result<void> install_seccomp_filter(Network network) {
@@ -66,13 +71,12 @@ Result<void> install_seccomp_filter(Network network) {
   for (const std::uint64_t flag : new_namespace_flags) {
     // CLONE_NEWTIME shares its bit with the exit signal of clone(): only there it means nothing.
     if (flag == 0x80) continue;
-    add(SCMP_ACT_ERRNO(EPERM), clone_call, 1, SCMP_A0_64(SCMP_CMP_MASKED_EQ, flag, flag));
+    add(SCMP_ACT_ERRNO(EPERM), clone_call, 1, masked(0, flag, flag));
   }
   const int socket_call = ::seccomp_syscall_resolve_name("socket");
   const int pair_call = ::seccomp_syscall_resolve_name("socketpair");
   for (int family = 0; family < families_max; ++family) {
-    const auto argument =
-        SCMP_A0_64(SCMP_CMP_MASKED_EQ, low_half, static_cast<std::uint64_t>(family));
+    const auto argument = masked(0, low_half, static_cast<std::uint64_t>(family));
     if (family != AF_UNIX) add(SCMP_ACT_ERRNO(EAFNOSUPPORT), pair_call, 1, argument);
     const bool is_usual =
         family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
@@ -82,16 +86,15 @@ Result<void> install_seccomp_filter(Network network) {
   }
   for (std::uint64_t type = 0; type <= type_bits && network == Network::port; ++type) {
     if (type == SOCK_STREAM || error != 0) continue;
-    const scmp_arg_cmp arguments[] = {
-        SCMP_A0_64(SCMP_CMP_MASKED_EQ, low_half, static_cast<std::uint64_t>(AF_INET)),
-        SCMP_A1_64(SCMP_CMP_MASKED_EQ, type_bits, type)};
+    const scmp_arg_cmp arguments[] = {masked(0, low_half, static_cast<std::uint64_t>(AF_INET)),
+                                      masked(1, type_bits, type)};
     error = ::seccomp_rule_add_array(filter.get(), SCMP_ACT_ERRNO(EPROTONOSUPPORT), socket_call, 2,
                                      static_cast<const scmp_arg_cmp*>(arguments));
   }
   // Types into the terminal of whoever started the node.
   const int ioctl_call = ::seccomp_syscall_resolve_name("ioctl");
   add(SCMP_ACT_ERRNO(EPERM), ioctl_call, 1,
-      SCMP_A1_64(SCMP_CMP_MASKED_EQ, low_half, static_cast<std::uint64_t>(TIOCSTI)));
+      masked(1, low_half, static_cast<std::uint64_t>(TIOCSTI)));
   if (error == 0) error = ::seccomp_load(filter.get());
   if (error == 0) return {};
   return fail(ErrorCode::unavailable,

@@ -108,7 +108,11 @@ std::vector<std::string> to_texts(const ReplicaSpec& spec) {
   texts.add("tmp", spec.tmp_bytes);
   texts.add("host_network", spec.host_network ? 1U : 0U);
   texts.add("port", spec.port);
-  for (const auto& [name, file] : spec.secrets) texts.add("secret", name + "=" + file);
+  for (const auto& [name, file] : spec.secrets) {
+    std::string pair = name;
+    pair.append("=").append(file);
+    texts.add("secret", pair);
+  }
   return texts.take();
 }
 
@@ -155,6 +159,13 @@ SandboxReport report_from_texts(const std::vector<const char*>& texts) {
     if (name == "failure") report.failure = value;
   });
   return report;
+}
+
+std::string path_in(std::string_view directory, std::string_view name) {
+  std::string path(directory);
+  path += '/';
+  path += name;
+  return path;
 }
 
 bool is_below(std::string_view path, std::string_view directory) {

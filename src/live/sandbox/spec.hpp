@@ -72,6 +72,9 @@ SandboxReport report_from_texts(const std::vector<const char*>& texts);
 inline constexpr std::string_view system_directories[] = {
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt"};
 
+/// "directory/name".
+std::string path_in(std::string_view directory, std::string_view name);
+
 /// Does `path` lie in `directory`, or is it the same?
 bool is_below(std::string_view path, std::string_view directory);
 

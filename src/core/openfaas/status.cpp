@@ -52,12 +52,15 @@ std::string function_list_json(std::span<const FunctionStatus> statuses) {
   return list.dump();
 }
 
-std::string info_json(std::string_view version) {
-  const json versions{{"release", version}, {"sha", ""}, {"commit_message", ""}};
+std::string info_json(const InfoFacts& facts) {
+  const json versions{{"release", facts.version}, {"sha", ""}, {"commit_message", ""}};
+  json own{{"node", facts.node}, {"id", facts.id}};
+  if (!facts.sandbox_tier.empty()) own["sandbox"] = facts.sandbox_tier;
   return json{
       {"provider", {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
       {"version", versions},
-      {"arch", "native"}}
+      {"arch", facts.arch},
+      {"dfaas", own}}
       .dump();
 }
 

@@ -61,6 +61,7 @@ Result<void> run(const NodeOptions& options) {
        .system_password = std::string(trim(split(*password, '\n').front())),
        .binary = own_binary(),
        .database = directory.function_database(),
+       .function_secrets = directory.function_secrets(),
        .egress = Endpoint::unix_socket(directory.egress_socket().string()),
        .exec_timeout = settings.millis("gateway.exec_timeout_ms"),
        .head_timeout = settings.millis("gateway.head_timeout_ms"),
@@ -70,6 +71,8 @@ Result<void> run(const NodeOptions& options) {
            static_cast<std::uint64_t>(settings.integer("gateway.system_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .log_follow_time = settings.millis("gateway.log_follow_ms"),
+       .replicas_max = static_cast<int>(settings.integer("gateway.replicas_max")),
        .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),
        .dispatcher = dispatcher_settings(settings),
        .seed = random_seed()});

@@ -27,14 +27,17 @@ struct GatewaySettings {
   std::string version;
   std::string system_user;  ///< Of /system/*.
   std::string system_password;
-  std::filesystem::path binary;    ///< Our own program, started as `keeper`.
-  std::filesystem::path database;  ///< Desired state.
-  Endpoint egress;                 ///< Front door socket towards neighbours.
-  Millis exec_timeout{60'000};     ///< Of a function without `dfaas.timeout_ms`.
-  Millis head_timeout{15'000};     ///< Silence between requests of one connection.
+  std::filesystem::path binary;            ///< Our own program, started as `keeper`.
+  std::filesystem::path database;          ///< Desired state.
+  std::filesystem::path function_secrets;  ///< Directory of the functions' secrets.
+  Endpoint egress;                         ///< Front door socket towards neighbours.
+  Millis exec_timeout{60'000};             ///< Of a function without `dfaas.timeout_ms`.
+  Millis head_timeout{15'000};             ///< Silence between requests of one connection.
   std::uint64_t request_bytes_max = 1ULL << 30U;
   std::uint64_t system_body_bytes_max = 1ULL << 20U;
   std::size_t buffered_body_bytes = 16 * 1024;  ///< Bodies up to this can be offered twice.
+  Millis log_follow_time{30'000};               ///< After that GET /system/logs?follow=true ends.
+  int replicas_max = 100;                       ///< Of one function.
   int cores = 1;
   DispatcherSettings dispatcher;
   std::uint64_t seed = 0;

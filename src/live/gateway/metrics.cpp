@@ -59,6 +59,10 @@ struct GatewayMetrics::State {
                                           .Name("http_requests_in_flight")
                                           .Help("Function calls now being handled")
                                           .Register(registry);
+  Family<Counter>& started = BuildCounter()
+                                 .Name("gateway_function_invocation_started")
+                                 .Help("Function calls that arrived")
+                                 .Register(registry);
   Family<Counter>& offered = BuildCounter()
                                  .Name("dfaas_gateway_offered_total")
                                  .Help("Function calls by users of this node")
@@ -95,6 +99,7 @@ struct GatewayMetrics::State {
 
   /// What a call touches each time, looked up once.
   struct PerFunction {
+    Counter* started = nullptr;
     Counter* offered = nullptr;
     Histogram* seconds = nullptr;
     Gauge* in_flight = nullptr;
@@ -109,6 +114,7 @@ struct GatewayMetrics::State {
     auto [place, is_new] = functions.try_emplace(function);
     if (is_new) {
       const prometheus::Labels labels{{"function_name", function}};
+      place->second.started = &started.Add(labels);
       place->second.offered = &offered.Add(labels);
       place->second.seconds = &seconds.Add(labels, duration_buckets);
       place->second.in_flight = &requests_in_flight.Add(labels);
@@ -121,7 +127,9 @@ GatewayMetrics::GatewayMetrics() : state_(std::make_unique<State>()) {}
 GatewayMetrics::~GatewayMetrics() = default;
 
 void GatewayMetrics::offered(const std::string& function) {
-  state_->of(function).offered->Increment();
+  State::PerFunction& counters = state_->of(function);
+  counters.started->Increment();
+  counters.offered->Increment();
 }
 
 void GatewayMetrics::ended(const std::string& function, End end, const std::string& by, int status,
@@ -165,7 +173,10 @@ void GatewayMetrics::set_slots(const std::string& function, int slots) {
     counters.service_count = &state_->service_count.Add({{"function_name", function}});
   }
   counters.slots->Set(slots);
-  counters.service_count->Set(1);
+}
+
+void GatewayMetrics::set_replicas(const std::string& function, int replicas) {
+  state_->of(function).service_count->Set(replicas);
 }
 
 void GatewayMetrics::forget(const std::string& function) {

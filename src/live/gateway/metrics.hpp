@@ -39,6 +39,7 @@ class GatewayMetrics {
 
   /// Gauges, refreshed before each scrape.
   void set_slots(const std::string& function, int slots);
+  void set_replicas(const std::string& function, int replicas);  ///< After set_slots().
   void forget(const std::string& function);
   /// Totals of the agent since it started. Shown from the first time on.
   void set_model(const ModelCounters& counters);

@@ -37,6 +37,7 @@ class NodeDirectory {
   [[nodiscard]] Path agent_peer_socket() const { return run() / "agent-peer.sock"; }
   [[nodiscard]] Path agent_socket() const { return run() / "agent.sock"; }
   [[nodiscard]] Path function_database() const { return state() / "functions.db"; }
+  [[nodiscard]] Path function_secrets() const { return state() / "function-secrets"; }
 
  private:
   Path root_;

@@ -62,13 +62,18 @@ Result<void> run(const NodeOptions& options) {
        .binary = own_binary(),
        .database = directory.function_database(),
        .function_secrets = directory.function_secrets(),
+       .async_database = directory.async_database(),
        .egress = Endpoint::unix_socket(directory.egress_socket().string()),
+       .async = Endpoint::unix_socket(directory.gateway_async_socket().string()),
        .exec_timeout = settings.millis("gateway.exec_timeout_ms"),
        .head_timeout = settings.millis("gateway.head_timeout_ms"),
        .request_bytes_max =
            static_cast<std::uint64_t>(settings.integer("gateway.request_bytes_max")),
        .system_body_bytes_max =
            static_cast<std::uint64_t>(settings.integer("gateway.system_body_bytes_max")),
+       .async_calls_max = static_cast<std::size_t>(settings.integer("gateway.async_calls_max")),
+       .async_body_bytes_max =
+           static_cast<std::uint64_t>(settings.integer("gateway.async_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
        .log_follow_time = settings.millis("gateway.log_follow_ms"),
@@ -83,6 +88,7 @@ Result<void> run(const NodeOptions& options) {
   const std::pair<Gateway::Port, std::filesystem::path> ports[] = {
       {Gateway::Port::peer, directory.gateway_peer_socket()},
       {Gateway::Port::control, directory.gateway_control_socket()},
+      {Gateway::Port::async, directory.gateway_async_socket()},
       {Gateway::Port::admin, directory.gateway_admin_socket()}};
   for (const auto& [port, path] : ports) {
     auto acceptor = listen_unix(context.get_executor(), path.string());

@@ -74,7 +74,7 @@ Result<RetryPolicy> retry_policy(const Annotations& annotations) {
 
 bool should_retry(const RetryPolicy& policy, int status, bool is_platform_error) {
   if (status < 400) return false;
-  if (is_platform_error) return status != 404 && status != 413;
+  if (is_platform_error) return status != 413;
   return policy.codes.contains(status);
 }
 
@@ -109,7 +109,9 @@ Result<CallbackUrl> parse_callback_url(std::string_view text) {
   std::string_view target = end == std::string_view::npos ? std::string_view() : rest.substr(end);
   target = target.substr(0, target.find('#'));
   url.target = target.starts_with('/') ? std::string(target) : "/" + std::string(target);
-  if (authority.find('@') != std::string_view::npos) return refuse("holds credentials");
+  if (authority.find('@') != std::string_view::npos) {
+    return fail(ErrorCode::invalid_input, "X-Callback-Url holds credentials");  // Not quoted.
+  }
   std::string_view host = authority;
   std::string_view port;
   if (authority.starts_with('[')) {

@@ -30,7 +30,7 @@ struct RetryPolicy {
 Result<RetryPolicy> retry_policy(const std::map<std::string, std::string>& annotations);
 
 /// Is an answer worth another try? What the platform itself could not do (its header
-/// X-OpenFaaS-Internal) always is, except that the function does not exist or the body is too large.
+/// X-OpenFaaS-Internal) always is, except that the body is too large: also an unknown function may be back.
 bool should_retry(const RetryPolicy& policy, int status, bool is_platform_error);
 
 /// Before attempt `attempt` + 1: doubles from wait_min up to wait_max. `attempt` counts from 1.

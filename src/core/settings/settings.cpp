@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 30> table{{
+constexpr std::array<Setting, 32> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -48,6 +48,10 @@ constexpr std::array<Setting, 30> table{{
     {"external_model.url", local_url, "", 0, 0, "", "",
      "where strategy external_model asks its model, a server of this machine: POST to URL/action",
      "AGENT_RLMODEL_HOST"},
+    {"gateway.async_body_bytes_max", integer, "bytes", 1, 67108864, "", "4194304",
+     "largest request body of an asynchronous call", ""},
+    {"gateway.async_calls_max", integer, "", 1, 10000000, "", "100000",
+     "asynchronous calls that may wait", ""},
     {"gateway.buffered_body_bytes", integer, "bytes", 0, 1048576, "", "16384",
      "bodies up to this are kept beside the head, so that they can be offered twice", ""},
     {"gateway.exec_timeout_ms", integer, "ms", 1, 86400000, "", "60000",

@@ -172,11 +172,12 @@ Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deploymen
 
 GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settings_,
                          FunctionStore store_, SecretStore secrets_,
-                         std::unique_ptr<ProcessRunner> runner_)
+                         std::unique_ptr<AsyncQueue> async_, std::unique_ptr<ProcessRunner> runner_)
     : settings(std::move(settings_)),
       executor(std::move(executor_)),
       store(std::move(store_)),
       secrets(std::move(secrets_)),
+      async(std::move(async_)),
       runner(std::move(runner_)),
       dispatcher(settings.dispatcher, Random{settings.seed}),
       egress(settings.egress),
@@ -208,6 +209,10 @@ void GatewayCore::put(DeployedFunction function) {
   metrics.set_slots(name.full(), function.slots);
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
   metrics.set_replicas(name.full(), function.replicas);
+  const AsyncPolicy policy{.retry = function.retry,
+                           .concurrency = function.slots,
+                           .timeout = function.traits.timeout.value_or(settings.exec_timeout)};
+  async->set_policy(name, policy);
   functions.insert_or_assign(name, std::move(function));
   pump();
 }
@@ -218,6 +223,7 @@ void GatewayCore::erase(const FunctionName& function) {
   answers.erase(function);
   secrets.revoke(function);
   logs.forget(function);
+  async->forget(function);
   dispatcher.remove(function, now());
   pump();
 }
@@ -263,8 +269,9 @@ std::string GatewayCore::name_of(const NodeId& peer) const {
 
 struct Gateway::State {
   State(asio::any_io_executor executor, GatewaySettings settings, FunctionStore store,
-        SecretStore secrets, std::unique_ptr<ProcessRunner> runner)
-      : core(executor, std::move(settings), std::move(store), std::move(secrets),
+        SecretStore secrets, std::unique_ptr<AsyncQueue> async,
+        std::unique_ptr<ProcessRunner> runner)
+      : core(executor, std::move(settings), std::move(store), std::move(secrets), std::move(async),
              std::move(runner)),
         tasks(executor),
         patience_timer(executor) {}
@@ -282,6 +289,8 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
   Route route = parse_route(head.target);
   if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
     co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
+  } else if (auto* queued = std::get_if<AsyncFunctionRoute>(&route)) {
+    co_await serve_async(core, connection, std::move(head), std::move(*queued));
   } else {
     co_await serve_system(core, connection, std::move(head), std::move(route));
   }
@@ -315,6 +324,7 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
     if (core->draining) connection.close_after_answer();
     switch (port) {
       case Gateway::Port::user:
+      case Gateway::Port::async:
         co_await serve_user(core, &connection, std::move(*head));
         break;
       case Gateway::Port::peer:
@@ -347,10 +357,15 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   if (!spaces) return tl::unexpected(std::move(spaces).error().within("function database"));
   auto secrets = SecretStore::open(settings.function_secrets);
   if (!secrets) return tl::unexpected(std::move(secrets).error().within("function secrets"));
+  const AsyncQueueSettings queue{.database = settings.async_database,
+                                 .gateway = settings.async,
+                                 .calls_max = settings.async_calls_max};
+  auto async = AsyncQueue::start(executor, queue);
+  if (!async) return tl::unexpected(std::move(async).error().within("asynchronous calls"));
   auto runner = ProcessRunner::start(executor, settings.binary);
   if (!runner) return tl::unexpected(std::move(runner).error().within("keeper"));
   auto state = std::make_unique<State>(executor, std::move(settings), std::move(*store),
-                                       std::move(*secrets), std::move(*runner));
+                                       std::move(*secrets), std::move(*async), std::move(*runner));
   for (Namespace& space : *spaces) state->core.namespaces.emplace(space.name, std::move(space));
   for (StoredFunction& function : *stored) {
     const std::string name = function.deployment.function.full();
@@ -369,6 +384,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
 
 void Gateway::serve(Port port, UnixAcceptor acceptor) {
   State* state = state_.get();
+  if (port == Port::async) state->core.async->deliver();
   state->acceptors.push_back(std::move(acceptor));
   state->tasks.spawn(accept_loop(&state->acceptors.back(), [state, port](StreamSocket socket) {
     state->tasks.spawn(serve_connection(&state->core, port, std::move(socket)));
@@ -380,6 +396,7 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   state->core.draining = true;
   state->core.dispatcher.drain();
   state->core.logs.close();
+  state->core.async->stop();
   for (UnixAcceptor& acceptor : state->acceptors) {
     boost::system::error_code ignored;  // Closing is all that is wanted.
     acceptor.close(ignored);

@@ -20,6 +20,7 @@
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/route.hpp"
 #include "core/openfaas/scaling.hpp"
+#include "live/async/async_queue.hpp"
 #include "live/gateway/decision_log.hpp"
 #include "live/gateway/function_logs.hpp"
 #include "live/gateway/gateway.hpp"
@@ -137,7 +138,8 @@ class EgressPool {
 
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
-              FunctionStore store_, SecretStore secrets_, std::unique_ptr<ProcessRunner> runner_);
+              FunctionStore store_, SecretStore secrets_, std::unique_ptr<AsyncQueue> async_,
+              std::unique_ptr<ProcessRunner> runner_);
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
@@ -145,6 +147,7 @@ struct GatewayCore {
   SecretStore secrets;
   FunctionLogs logs;
   std::map<std::string, Namespace> namespaces;  ///< Those that were made.
+  std::unique_ptr<AsyncQueue> async;
   std::unique_ptr<ProcessRunner> runner;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
@@ -176,6 +179,8 @@ Instant now();
 WallTime wall_now();
 std::string rfc3339_now();
 std::string make_call_id();
+/// The caller's own id, if it can do no harm in logs and headers; else a new one.
+std::string choose_call_id(const Headers& headers);
 
 /// Serves one function call to its end, and records it. `head` is the request's.
 boost::asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
@@ -202,6 +207,10 @@ struct ForwardEnd {
 
 /// Offers the call to the neighbour `peer`, whose window has a place for it.
 boost::asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId peer);
+
+/// Takes, tells of or cancels an asynchronous call.
+boost::asio::awaitable<void> serve_async(GatewayCore* core, ServerConnection* connection,
+                                         RequestHead head, AsyncFunctionRoute route);
 
 /// Answers a request under /system, /healthz, /metrics or the agent's paths.
 boost::asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection,

@@ -86,6 +86,21 @@ struct GatewayMetrics::State {
                              .Name("dfaas_gateway_slots")
                              .Help("Calls of a function that may run at once on this node")
                              .Register(registry);
+  Family<Gauge>& async_calls = BuildGauge()
+                                   .Name("dfaas_async_calls")
+                                   .Help("Asynchronous calls in the queue, by state")
+                                   .Register(registry);
+  Family<Counter>& async_accepted = BuildCounter()
+                                        .Name("dfaas_async_accepted_total")
+                                        .Help("Asynchronous calls that were put in the queue")
+                                        .Register(registry);
+  Family<Counter>& async_ended =
+      BuildCounter()
+          .Name("dfaas_async_ended_total")
+          .Help(
+              "Attempts of asynchronous calls by how they ended: done, failed, cancelled, retried")
+          .Register(registry);
+  AsyncCounters async_seen;
 
   Family<Counter>& model_answers = BuildCounter()
                                        .Name("dfaas_agent_model_answers_total")
@@ -197,6 +212,21 @@ void GatewayMetrics::set_model(const ModelCounters& counters) {
   }
   state_->model_untold.Add({}).Set(static_cast<double>(counters.functions_without_answer));
   state_->model_before = counters;
+}
+
+void GatewayMetrics::set_async(const AsyncCounters& counters) {
+  State& s = *state_;
+  const auto count = [](Counter& counter, std::uint64_t now, std::uint64_t before) {
+    counter.Increment(static_cast<double>(now - before));
+  };
+  s.async_calls.Add({{"state", "waiting"}}).Set(static_cast<double>(counters.waiting));
+  s.async_calls.Add({{"state", "running"}}).Set(static_cast<double>(counters.running));
+  count(s.async_accepted.Add({}), counters.accepted, s.async_seen.accepted);
+  count(s.async_ended.Add({{"result", "done"}}), counters.done, s.async_seen.done);
+  count(s.async_ended.Add({{"result", "failed"}}), counters.failed, s.async_seen.failed);
+  count(s.async_ended.Add({{"result", "cancelled"}}), counters.cancelled, s.async_seen.cancelled);
+  count(s.async_ended.Add({{"result", "retried"}}), counters.retried, s.async_seen.retried);
+  s.async_seen = counters;
 }
 
 double GatewayMetrics::invocations(const std::string& function) const {

@@ -172,6 +172,8 @@ asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connect
     co_await serve_namespace(core, connection, std::move(head), std::move(space->name));
   } else if (std::holds_alternative<SystemAlertRoute>(route)) {
     co_await serve_alert(core, connection, std::move(head));
+  } else if (auto* calls = std::get_if<SystemAsyncRoute>(&route)) {
+    co_await serve_async_calls(core, connection, std::move(head), std::move(*calls));
   } else if (std::holds_alternative<SystemInfoRoute>(route)) {
     const InfoFacts facts{.version = core->settings.version,
                           .arch = machine_arch(),

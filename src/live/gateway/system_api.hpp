@@ -30,4 +30,7 @@ boost::asio::awaitable<void> serve_namespace_list(GatewayCore* core, ServerConne
 boost::asio::awaitable<void> serve_namespace(GatewayCore* core, ServerConnection* connection,
                                              RequestHead head, std::string name);
 
+boost::asio::awaitable<void> serve_async_calls(GatewayCore* core, ServerConnection* connection,
+                                               RequestHead head, SystemAsyncRoute route);
+
 }  // namespace dfaas

@@ -274,7 +274,7 @@ TEST(Retry, TellsThePlatformsFailuresFromTheFunctions) {
   EXPECT_TRUE(should_retry(policy, 503, true)) << "every slot was taken";
   EXPECT_FALSE(should_retry(policy, 503, false)) << "the function's own answer, not listed";
   EXPECT_TRUE(should_retry(policy, 500, false));
-  EXPECT_FALSE(should_retry(policy, 404, true)) << "there is no such function";
+  EXPECT_TRUE(should_retry(policy, 404, true)) << "the function may be back";
   EXPECT_FALSE(should_retry(policy, 413, true));
   EXPECT_FALSE(should_retry(policy, 200, false));
 }

@@ -54,14 +54,13 @@ std::string function_list_json(std::span<const FunctionStatus> statuses) {
 
 std::string info_json(const InfoFacts& facts) {
   const json versions{{"release", facts.version}, {"sha", ""}, {"commit_message", ""}};
-  json own{{"node", facts.node}, {"id", facts.id}};
-  if (!facts.sandbox_tier.empty()) own["sandbox"] = facts.sandbox_tier;
-  return json{
+  json info{
       {"provider", {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
       {"version", versions},
       {"arch", facts.arch},
-      {"dfaas", own}}
-      .dump();
+      {"dfaas", {{"node", facts.node}, {"id", facts.id}}}};
+  if (!facts.sandbox.empty()) info["sandbox"] = json::parse(facts.sandbox);
+  return info.dump();
 }
 
 Result<FunctionStatus> function_status_from_json(std::string_view text) {

@@ -29,7 +29,8 @@ struct InfoFacts {
   std::string arch;  ///< As uname says: "x86_64".
   std::string node;  ///< Name and id of the node.
   std::string id;
-  std::string sandbox_tier;  ///< How functions are kept apart; empty while that is not known.
+  std::string
+      sandbox;  ///< How functions are kept apart, a JSON object; empty while that is not known.
 };
 
 /// GatewayInfo; every object that faas-cli dereferences is there.

@@ -179,7 +179,7 @@ asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connect
                           .arch = machine_arch(),
                           .node = core->settings.name.text(),
                           .id = core->settings.self.text(),
-                          .sandbox_tier = {}};
+                          .sandbox = {}};
     co_await respond_json(connection, 200, info_json(facts));
   } else {
     co_await respond_text(connection, 404, "not here\n");

@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 namespace dfaas {
+
+extern const std::string_view store_catalogue;
+
 namespace {
 
 constexpr Millis stop_patience{10'000};
@@ -57,6 +60,7 @@ Result<void> run(const NodeOptions& options) {
       {.self = identity->id,
        .name = identity->name,
        .version = DFAAS_VERSION,
+       .store_catalogue = std::string(store_catalogue),
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
        .binary = own_binary(),

@@ -25,7 +25,8 @@ struct GatewaySettings {
   NodeId self;
   NodeName name;
   std::string version;
-  std::string system_user;  ///< Of /system/*.
+  std::string store_catalogue;  ///< The body of /store.json.
+  std::string system_user;      ///< Of /system/*.
   std::string system_password;
   std::filesystem::path binary;            ///< Our own program, started as `keeper`.
   std::filesystem::path database;          ///< Desired state.

@@ -215,6 +215,10 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
     co_await respond_health(core, connection);
     co_return;
   }
+  if (std::holds_alternative<StoreRoute>(route)) {
+    co_await respond_json(connection, 200, core->settings.store_catalogue);
+    co_return;
+  }
   if (!needs_credentials(route)) {
     co_await respond_text(connection, 404,
                           "no such path: see /function/NAME and /system/functions\n");

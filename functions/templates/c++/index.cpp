@@ -8,7 +8,8 @@
 
 int main() {
   std::ios::sync_with_stdio(false);
-  const std::string body{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  const std::string body{std::istreambuf_iterator<char>(std::cin),
+                         std::istreambuf_iterator<char>()};
   try {
     std::cout << handle(body);
   } catch (const std::exception& problem) {

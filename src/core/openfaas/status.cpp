@@ -52,13 +52,15 @@ std::string function_list_json(std::span<const FunctionStatus> statuses) {
   return list.dump();
 }
 
-std::string info_json(std::string_view version) {
-  const json versions{{"release", version}, {"sha", ""}, {"commit_message", ""}};
-  return json{
+std::string info_json(const InfoFacts& facts) {
+  const json versions{{"release", facts.version}, {"sha", ""}, {"commit_message", ""}};
+  json info{
       {"provider", {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
       {"version", versions},
-      {"arch", "native"}}
-      .dump();
+      {"arch", facts.arch},
+      {"dfaas", {{"node", facts.node}, {"id", facts.id}}}};
+  if (!facts.sandbox.empty()) info["sandbox"] = json::parse(facts.sandbox);
+  return info.dump();
 }
 
 Result<FunctionStatus> function_status_from_json(std::string_view text) {

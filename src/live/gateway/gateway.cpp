@@ -5,12 +5,10 @@
 
 #include <array>
 #include <chrono>
-#include <ctime>
 #include <list>
 #include <tuple>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <boost/asio/as_tuple.hpp>
@@ -49,12 +47,9 @@ Millis time_left(const CallPtr& call) {
   return std::max(left, Millis{1});
 }
 
-std::string rfc3339_now() {
-  const auto at = std::chrono::system_clock::now();
-  const auto millis = std::chrono::duration_cast<Millis>(at.time_since_epoch()).count() % 1000;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(at)), millis);
-}
+WallTime wall_now() { return std::chrono::floor<Millis>(std::chrono::system_clock::now()); }
+
+std::string rfc3339_now() { return rfc3339_text(wall_now()); }
 
 std::string make_call_id() {
   auto bytes = random_bytes();
@@ -126,10 +121,22 @@ bool is_authorized(const RequestHead& head, const std::string& user, const std::
   return CRYPTO_memcmp(decoded->data(), expected.data(), expected.size()) == 0;
 }
 
-Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment deployment,
-                                 std::string created_at) {
+int slots_with(const GatewaySettings& settings, const DeployedFunction& function, int replicas) {
+  std::optional<int> total;
+  if (function.max_inflight) total = *function.max_inflight * std::max(1, replicas);
+  return effective_slots(function.traits, total, std::nullopt, settings.cores);
+}
+
+int available_replicas(const DeployedFunction& function) { return function.replicas; }
+
+Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deployment,
+                                 std::string created_at, std::optional<int> replicas) {
   auto traits = parse_traits(deployment.labels);
   if (!traits) return pass_on(std::move(traits));
+  auto scaling = scaling_labels(deployment.labels);
+  if (!scaling) return pass_on(std::move(scaling));
+  auto retry = retry_policy(deployment.annotations);
+  if (!retry) return pass_on(std::move(retry));
   auto command = resolve_command(deployment);
   if (!command) return pass_on(std::move(command));
   auto watchdog = watchdog_settings(deployment);
@@ -139,18 +146,38 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
                             .traits = *traits,
                             .command = std::move(*command),
                             .digest = {},
-                            .created_at = std::move(created_at)};
+                            .created_at = std::move(created_at),
+                            .scaling = *scaling,
+                            .retry = std::move(*retry),
+                            .max_inflight = watchdog->max_inflight};
   function.digest = deployment_digest(function.deployment);
-  function.slots =
-      effective_slots(function.traits, watchdog->max_inflight, std::nullopt, core.settings.cores);
+  function.replicas = initial_replicas(function.scaling, replicas, core.settings.replicas_max);
+  function.slots = slots_with(core.settings, function, function.replicas);
+  // Last, as the only step that leaves a trace.
+  const FunctionName& name = function.deployment.function;
+  if (function.deployment.secrets.empty()) {
+    core.secrets.revoke(name);
+  } else {
+    auto granted = core.secrets.grant(name, function.deployment.secrets);
+    if (!granted) {
+      // It is the deployment that is wrong, not the path that was asked for.
+      const bool is_unknown = granted.error().code == ErrorCode::not_found;
+      return fail(is_unknown ? ErrorCode::invalid_input : granted.error().code,
+                  fmt::format("function {}: {}", name.full(), granted.error().message));
+    }
+    function.secrets = std::move(*granted);
+  }
   return function;
 }
 
 GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settings_,
-                         FunctionStore store_, std::unique_ptr<ProcessRunner> runner_)
+                         FunctionStore store_, SecretStore secrets_,
+                         std::unique_ptr<AsyncQueue> async_, std::unique_ptr<ProcessRunner> runner_)
     : settings(std::move(settings_)),
       executor(std::move(executor_)),
       store(std::move(store_)),
+      secrets(std::move(secrets_)),
+      async(std::move(async_)),
       runner(std::move(runner_)),
       dispatcher(settings.dispatcher, Random{settings.seed}),
       egress(settings.egress),
@@ -181,6 +208,11 @@ void GatewayCore::put(DeployedFunction function) {
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
+  metrics.set_replicas(name.full(), function.replicas);
+  const AsyncPolicy policy{.retry = function.retry,
+                           .concurrency = function.slots,
+                           .timeout = function.traits.timeout.value_or(settings.exec_timeout)};
+  async->set_policy(name, policy);
   functions.insert_or_assign(name, std::move(function));
   pump();
 }
@@ -189,6 +221,9 @@ void GatewayCore::erase(const FunctionName& function) {
   functions.erase(function);
   metrics.forget(function.full());
   answers.erase(function);
+  secrets.revoke(function);
+  logs.forget(function);
+  async->forget(function);
   dispatcher.remove(function, now());
   pump();
 }
@@ -218,6 +253,15 @@ GatewayObservation GatewayCore::observe() {
   return observation;
 }
 
+Result<void> GatewayCore::scale(const FunctionName& function, int replicas) {
+  if (auto stored = store.set_replicas(function, replicas); !stored) return stored;
+  DeployedFunction changed = functions.at(function);
+  changed.replicas = replicas;
+  changed.slots = slots_with(settings, changed, replicas);
+  put(std::move(changed));
+  return {};
+}
+
 std::string GatewayCore::name_of(const NodeId& peer) const {
   const PeerPlan* plan = dispatcher.peer(peer);
   return plan == nullptr || plan->name.empty() ? peer.text() : plan->name.text();
@@ -225,8 +269,10 @@ std::string GatewayCore::name_of(const NodeId& peer) const {
 
 struct Gateway::State {
   State(asio::any_io_executor executor, GatewaySettings settings, FunctionStore store,
+        SecretStore secrets, std::unique_ptr<AsyncQueue> async,
         std::unique_ptr<ProcessRunner> runner)
-      : core(executor, std::move(settings), std::move(store), std::move(runner)),
+      : core(executor, std::move(settings), std::move(store), std::move(secrets), std::move(async),
+             std::move(runner)),
         tasks(executor),
         patience_timer(executor) {}
 
@@ -243,6 +289,8 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
   Route route = parse_route(head.target);
   if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
     co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
+  } else if (auto* queued = std::get_if<AsyncFunctionRoute>(&route)) {
+    co_await serve_async(core, connection, std::move(head), std::move(*queued));
   } else {
     co_await serve_system(core, connection, std::move(head), std::move(route));
   }
@@ -276,6 +324,7 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
     if (core->draining) connection.close_after_answer();
     switch (port) {
       case Gateway::Port::user:
+      case Gateway::Port::async:
         co_await serve_user(core, &connection, std::move(*head));
         break;
       case Gateway::Port::peer:
@@ -304,13 +353,24 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   if (!store) return tl::unexpected(std::move(store).error().within("function database"));
   auto stored = store->all();
   if (!stored) return tl::unexpected(std::move(stored).error().within("function database"));
+  auto spaces = store->namespaces();
+  if (!spaces) return tl::unexpected(std::move(spaces).error().within("function database"));
+  auto secrets = SecretStore::open(settings.function_secrets);
+  if (!secrets) return tl::unexpected(std::move(secrets).error().within("function secrets"));
+  const AsyncQueueSettings queue{.database = settings.async_database,
+                                 .gateway = settings.async,
+                                 .calls_max = settings.async_calls_max};
+  auto async = AsyncQueue::start(executor, queue);
+  if (!async) return tl::unexpected(std::move(async).error().within("asynchronous calls"));
   auto runner = ProcessRunner::start(executor, settings.binary);
   if (!runner) return tl::unexpected(std::move(runner).error().within("keeper"));
-  auto state =
-      std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*runner));
+  auto state = std::make_unique<State>(executor, std::move(settings), std::move(*store),
+                                       std::move(*secrets), std::move(*async), std::move(*runner));
+  for (Namespace& space : *spaces) state->core.namespaces.emplace(space.name, std::move(space));
   for (StoredFunction& function : *stored) {
     const std::string name = function.deployment.function.full();
-    auto prepared = prepare(state->core, std::move(function.deployment), function.created_at);
+    auto prepared = prepare(state->core, std::move(function.deployment), function.created_at,
+                            function.replicas);
     if (!prepared) {
       // Kept in the database: it comes back when its program does.
       log_event(LogLevel::error, "function_not_deployed",
@@ -324,6 +384,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
 
 void Gateway::serve(Port port, UnixAcceptor acceptor) {
   State* state = state_.get();
+  if (port == Port::async) state->core.async->deliver();
   state->acceptors.push_back(std::move(acceptor));
   state->tasks.spawn(accept_loop(&state->acceptors.back(), [state, port](StreamSocket socket) {
     state->tasks.spawn(serve_connection(&state->core, port, std::move(socket)));
@@ -334,6 +395,8 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   State* state = state_.get();
   state->core.draining = true;
   state->core.dispatcher.drain();
+  state->core.logs.close();
+  state->core.async->stop();
   for (UnixAcceptor& acceptor : state->acceptors) {
     boost::system::error_code ignored;  // Closing is all that is wanted.
     acceptor.close(ignored);

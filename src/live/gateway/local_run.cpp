@@ -41,7 +41,16 @@ struct Run {
   Instant since;            ///< When the slot was taken.
   bool output_done = false;
   std::string error_text;
+  LineSplitter error_lines;
 };
+
+void log_lines(const Run* run, std::vector<std::string> lines) {
+  for (std::string& line : lines) {
+    run->core->logs.write(
+        run->call->function,
+        {.time = wall_now(), .instance = run->core->settings.name.text(), .text = std::move(line)});
+  }
+}
 
 asio::awaitable<void> feed_input(Run* run) {
   const CallPtr call = run->call;
@@ -92,6 +101,8 @@ asio::awaitable<void> gather_errors(Run* run) {
   for (;;) {
     const auto [error, bytes] =
         co_await run->process.errors().async_read_some(asio::buffer(piece), as_result);
+    log_lines(run, error ? run->error_lines.finish()
+                         : run->error_lines.add(std::string_view(piece.data(), bytes)));
     if (error) co_return;
     const std::size_t room = error_text_bytes_max - run->error_text.size();
     run->error_text.append(piece.data(), std::min(room, bytes));
@@ -262,10 +273,13 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
   }
   const DeployedFunction& function = found->second;
   // Named: GCC 12 destroys braced temporaries of an awaited call twice.
-  const ProcessCommand command{
+  ProcessCommand command{
       .arguments = function.command,
       .environment = classic_environment(function.deployment, call->head, call->path, call->query),
       .directory = "/"};
+  if (!function.secrets.empty() && !function.deployment.env.contains("secret_mount_path")) {
+    command.environment.push_back("secret_mount_path=" + function.secrets.string());
+  }
   auto spawned = co_await core->runner->spawn(command);
   if (!spawned) co_return co_await answer_spawn_failure(core, call, std::move(spawned).error());
 

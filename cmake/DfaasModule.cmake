@@ -9,7 +9,8 @@ function(dfaas_module name)
   set(may_link_core core)
   set(may_link_sim core sim)
   set(may_link_live core live)
-  # Pure code has no business with sockets, databases or log sinks.
+  # Pure code has no business with sockets, databases or log sinks. Of Boost, it may include containers,
+  # which need no link: docs/decisions/0019.
   set(forbidden_in_core Boost OpenSSL SQLite SQLite3 spdlog prometheus-cpp Threads)
 
   set(target dfaas_${arg_LAYER}_${name})

@@ -16,12 +16,12 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/dfaas/commands.hpp"
+#include "apps/dfaas/nodes.hpp"
 #include "core/base/text.hpp"
 #include "core/model/function.hpp"
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/status.hpp"
 #include "live/files/files.hpp"
-#include "live/node/node_directory.hpp"
 
 namespace dfaas {
 namespace {
@@ -31,8 +31,7 @@ constexpr Millis system_patience{15'000};
 constexpr Millis invoke_patience{120'000};
 
 struct ClientOptions {
-  std::string gateway;
-  std::string directory;
+  DeployTargets targets;
   std::string output = "table";
   std::string name;
   std::string file;
@@ -42,41 +41,29 @@ struct ClientOptions {
   std::string data;
   std::vector<std::string> env;
   std::vector<std::string> labels;
+  std::vector<std::string> annotations;
+  std::vector<std::string> secrets;
   std::vector<std::string> headers;
   bool has_data = false;
 };
 
-/// The gateway of the options: --gateway, else the node in --dir, else OPENFAAS_URL, else localhost:8080.
-Result<GatewayAddress> choose_gateway(const ClientOptions& options) {
-  std::string url = options.gateway;
-  if (url.empty()) {
-    const char* set = std::getenv("OPENFAAS_URL");  // NOLINT: no thread of ours changes it.
-    url = set != nullptr && *set != '\0' ? set : "http://127.0.0.1:8080";
-  }
-  auto gateway = parse_gateway(url);
-  if (!gateway || options.directory.empty()) return gateway;
-  const NodeDirectory node{std::filesystem::path(options.directory)};
-  auto user = read_file(node.user_file(), 1024);
-  if (!user) return fail(user.error().code, user.error().message);
-  auto password = read_file(node.password_file(), 1024);
-  if (!password) return fail(password.error().code, password.error().message);
-  gateway->user = std::string(trim(split(*user, '\n').front()));
-  gateway->password = std::string(trim(split(*password, '\n').front()));
-  return gateway;
-}
-
-Result<HttpReply> call_system(const ClientOptions& options, const std::string& method,
-                              const std::string& target, std::string body) {
-  const auto gateway = choose_gateway(options);
-  if (!gateway) return fail(gateway.error().code, gateway.error().message);
-  auto reply = call_gateway(*gateway, method, target, std::move(body), {}, system_patience);
+Result<HttpReply> call_system_at(const GatewayAddress& gateway, const std::string& method,
+                                 const std::string& target, std::string body) {
+  auto reply = call_gateway(gateway, method, target, std::move(body), {}, system_patience);
   if (reply && reply->head.status == 401) {
     return fail(ErrorCode::denied,
                 fmt::format("{} refused the credentials: give --dir DIR of the node, or "
                             "-g http://USER:PASSWORD@HOST:PORT",
-                            gateway->endpoint.text()));
+                            gateway.endpoint.text()));
   }
   return reply;
+}
+
+Result<HttpReply> call_system(const ClientOptions& options, const std::string& method,
+                              const std::string& target, std::string body) {
+  const auto gateway = choose_gateway(options.targets.gateway, options.targets.directory, "");
+  if (!gateway) return tl::unexpected(gateway.error());
+  return call_system_at(*gateway, method, target, std::move(body));
 }
 
 tl::unexpected<Error> refused(const HttpReply& reply) {
@@ -88,47 +75,44 @@ tl::unexpected<Error> refused(const HttpReply& reply) {
               text.empty() ? fmt::format("the gateway answered {}", reply.head.status) : text);
 }
 
-Result<std::map<std::string, std::string>> parse_pairs(const std::vector<std::string>& texts,
-                                                       std::string_view option) {
-  std::map<std::string, std::string> pairs;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("{} {} is not NAME=VALUE", option, in_quotes(text)));
-    }
-    pairs[text.substr(0, equals)] = text.substr(equals + 1);
+Result<FunctionDeployment> wanted_deployment(const ClientOptions& options) {
+  if (!options.file.empty()) {
+    auto text = read_file(options.file, 1U << 20U);
+    if (!text) return pass_on(std::move(text));
+    return deployment_from_json(*text);
   }
-  return pairs;
-}
-
-Result<std::string> deployment_text(const ClientOptions& options) {
-  if (!options.file.empty()) return read_file(options.file, 1U << 20U);
   auto name = FunctionName::parse(options.name);
   if (!name) return pass_on(std::move(name));
   auto env = parse_pairs(options.env, "--env");
   if (!env) return pass_on(std::move(env));
   auto labels = parse_pairs(options.labels, "--label");
   if (!labels) return pass_on(std::move(labels));
-  return deployment_to_json({.function = *name,
-                             .image = options.image,
-                             .process = options.process,
-                             .env = std::move(*env),
-                             .labels = std::move(*labels)});
+  auto annotations = parse_pairs(options.annotations, "--annotation");
+  if (!annotations) return pass_on(std::move(annotations));
+  // Read again, so that what is wrong is told before anything is sent.
+  return deployment_from_json(deployment_to_json({.function = *name,
+                                                  .image = options.image,
+                                                  .process = options.process,
+                                                  .env = std::move(*env),
+                                                  .labels = std::move(*labels),
+                                                  .annotations = std::move(*annotations),
+                                                  .secrets = options.secrets}));
 }
 
 Result<void> deploy(const ClientOptions& options) {
-  auto text = deployment_text(options);
-  if (!text) return pass_on(std::move(text));
-  auto checked = deployment_from_json(*text);
-  if (!checked) return pass_on(std::move(checked));
-  auto reply = call_system(options, "PUT", "/system/functions", *text);
+  auto deployment = wanted_deployment(options);
+  if (!deployment) return pass_on(std::move(deployment));
+  return deploy_everywhere(options.targets, *deployment);
+}
+
+Result<void> deploy_at(const GatewayAddress& gateway, const FunctionDeployment& deployment) {
+  const std::string text = deployment_to_json(deployment);
+  auto reply = call_system_at(gateway, "PUT", "/system/functions", text);
   if (reply && reply->head.status == 404) {
-    reply = call_system(options, "POST", "/system/functions", *text);
+    reply = call_system_at(gateway, "POST", "/system/functions", text);
   }
   if (!reply) return pass_on(std::move(reply));
   if (reply->head.status >= 300) return refused(*reply);
-  fmt::print("deployed {}\n", checked->function.full());
   return {};
 }
 
@@ -195,7 +179,7 @@ std::string read_stdin() {
 Result<void> invoke(const ClientOptions& options) {
   auto name = FunctionName::parse(options.name);
   if (!name) return pass_on(std::move(name));
-  const auto gateway = choose_gateway(options);
+  const auto gateway = choose_gateway(options.targets.gateway, options.targets.directory, "");
   if (!gateway) return fail(gateway.error().code, gateway.error().message);
   std::string body;
   if (options.has_data && options.data.starts_with('@')) {
@@ -227,11 +211,12 @@ Result<void> invoke(const ClientOptions& options) {
   return {};
 }
 
-void add_gateway_options(CLI::App& command, ClientOptions& options) {
-  command.add_option(
-      "-g,--gateway", options.gateway,
-      "http://[USER:PASSWORD@]HOST:PORT (default: OPENFAAS_URL, else http://127.0.0.1:8080)");
-  command.add_option("--dir", options.directory, "Directory of the node, for its credentials");
+void add_gateway_options(CLI::App& command, DeployTargets& targets) {
+  command.add_option("-g,--gateway", targets.gateway,
+                     "http://[USER:PASSWORD@]HOST:PORT (default: that of --dir, else OPENFAAS_URL, "
+                     "else http://127.0.0.1:8080)");
+  command.add_option("--dir", targets.directory,
+                     "Directory of the node, for its address and credentials");
 }
 
 }  // namespace
@@ -267,6 +252,76 @@ Result<GatewayAddress> parse_gateway(const std::string& url) {
   return address;
 }
 
+Result<std::map<std::string, std::string>> parse_pairs(const std::vector<std::string>& texts,
+                                                       std::string_view option) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("{} {} is not NAME=VALUE", option, in_quotes(text)));
+    }
+    pairs[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return pairs;
+}
+
+Result<GatewayAddress> choose_gateway(const std::string& gateway, const std::string& directory,
+                                      const std::string& otherwise) {
+  if (gateway.empty() && !directory.empty()) return gateway_of_directory(directory);
+  std::string url = gateway;
+  if (url.empty()) {
+    const char* set = std::getenv("OPENFAAS_URL");  // NOLINT: no thread of ours changes it.
+    url = set != nullptr ? set : "";
+  }
+  if (url.empty()) url = otherwise;
+  auto address = parse_gateway(url.empty() ? "http://127.0.0.1:8080" : url);
+  if (!address || directory.empty() || !address->user.empty()) return address;
+  auto node = gateway_of_directory(directory);
+  if (!node) return node;
+  address->user = node->user;
+  address->password = node->password;
+  return address;
+}
+
+void add_target_options(CLI::App& command, DeployTargets& targets) {
+  add_gateway_options(command, targets);
+  command.add_option("--nodes", targets.nodes,
+                     "all, or NAME,...: every node of the file, or these, instead of one");
+  command
+      .add_option("--nodes-file", targets.nodes_file,
+                  "A node a line: NAME and its address or directory")
+      ->capture_default_str();
+}
+
+Result<void> deploy_everywhere(const DeployTargets& targets, const FunctionDeployment& deployment) {
+  const std::string name = deployment.function.full();
+  if (targets.nodes.empty()) {
+    auto gateway = choose_gateway(targets.gateway, targets.directory, targets.otherwise);
+    if (!gateway) return pass_on(std::move(gateway));
+    if (auto done = deploy_at(*gateway, deployment); !done) return done;
+    fmt::print("deployed {}\n", name);
+    return {};
+  }
+  auto nodes = choose_nodes(targets.nodes, targets.nodes_file);
+  if (!nodes) return pass_on(std::move(nodes));
+  std::size_t failures = 0;
+  Error last{ErrorCode::unavailable, ""};
+  for (const NamedGateway& node : *nodes) {
+    auto done = deploy_at(node.address, deployment);
+    if (done) {
+      fmt::print("deployed {} to {}\n", name, node.name);
+      continue;
+    }
+    ++failures;
+    last = done.error();
+    fmt::print(stderr, "dfaas: {} was not deployed to {}: {}\n", name, node.name, last.message);
+  }
+  if (failures == 0) return {};
+  return fail(last.code,
+              fmt::format("{} of {} nodes did not take {}", failures, nodes->size(), name));
+}
+
 Result<HttpReply> call_gateway(const GatewayAddress& gateway, const std::string& method,
                                const std::string& target, std::string body, Headers headers,
                                Millis patience) {
@@ -300,7 +355,7 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
                                     Result<void> (*run)(const ClientOptions&)) {
     CLI::App* command = root.add_subcommand(name, summary);
     auto options = std::make_shared<ClientOptions>();
-    add_gateway_options(*command, *options);
+    add_gateway_options(*command, options->targets);
     command->footer(std::string("Example: ") + example);
     command->callback([options, run, command, &status] {
       const auto* data = command->get_option_no_throw("-d");
@@ -325,6 +380,16 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
         ->add_option("-l,--label", options->labels,
                      "NAME=VALUE, such as dfaas.slots=4; may be repeated")
         ->allow_extra_args(false);
+    command->add_option("--annotation", options->annotations, "NAME=VALUE; may be repeated")
+        ->allow_extra_args(false);
+    command->add_option("--secret", options->secrets, "A secret of the node; may be repeated")
+        ->allow_extra_args(false);
+    command->add_option("--nodes", options->targets.nodes,
+                        "all, or NAME,...: every node of the file, or these, instead of one");
+    command
+        ->add_option("--nodes-file", options->targets.nodes_file,
+                     "A node a line: NAME and its address or directory")
+        ->capture_default_str();
   }
   {
     auto [command, options] =

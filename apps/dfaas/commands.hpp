@@ -37,6 +37,7 @@ void add_output_option(CLI::App& command, std::string& format);
 std::string own_binary();
 
 void add_agent_command(CLI::App& root, ExitStatus& status);
+void add_author_commands(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);

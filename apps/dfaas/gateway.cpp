@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 namespace dfaas {
+
+extern const std::string_view store_catalogue;
+
 namespace {
 
 constexpr Millis stop_patience{10'000};
@@ -101,6 +104,7 @@ Result<void> run(const NodeOptions& options) {
       {.self = identity->id,
        .name = identity->name,
        .version = DFAAS_VERSION,
+       .store_catalogue = std::string(store_catalogue),
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
        .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
@@ -108,15 +112,23 @@ Result<void> run(const NodeOptions& options) {
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
        .database = directory.function_database(),
+       .function_secrets = directory.function_secrets(),
+       .async_database = directory.async_database(),
        .egress = Endpoint::unix_socket(directory.egress_socket().string()),
+       .async = Endpoint::unix_socket(directory.gateway_async_socket().string()),
        .exec_timeout = settings.millis("gateway.exec_timeout_ms"),
        .head_timeout = settings.millis("gateway.head_timeout_ms"),
        .request_bytes_max =
            static_cast<std::uint64_t>(settings.integer("gateway.request_bytes_max")),
        .system_body_bytes_max =
            static_cast<std::uint64_t>(settings.integer("gateway.system_body_bytes_max")),
+       .async_calls_max = static_cast<std::size_t>(settings.integer("gateway.async_calls_max")),
+       .async_body_bytes_max =
+           static_cast<std::uint64_t>(settings.integer("gateway.async_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .log_follow_time = settings.millis("gateway.log_follow_ms"),
+       .replicas_max = static_cast<int>(settings.integer("gateway.replicas_max")),
        .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),
        .dispatcher = dispatcher_settings(settings),
        .seed = random_seed()});
@@ -127,6 +139,7 @@ Result<void> run(const NodeOptions& options) {
   const std::pair<Gateway::Port, std::filesystem::path> ports[] = {
       {Gateway::Port::peer, directory.gateway_peer_socket()},
       {Gateway::Port::control, directory.gateway_control_socket()},
+      {Gateway::Port::async, directory.gateway_async_socket()},
       {Gateway::Port::admin, directory.gateway_admin_socket()}};
   for (const auto& [port, path] : ports) {
     auto acceptor = listen_unix(context.get_executor(), path.string());

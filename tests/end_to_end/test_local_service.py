@@ -290,7 +290,7 @@ def test_healthz_is_200(node):
 
 
 def test_unknown_paths_are_404(node):
-    for target in ("/", "/functions", "/function", "/system", "/dfaas/v1/exchange", "/ui/"):
+    for target in ("/", "/functions", "/function", "/system", "/dfaas/v1/exchange", "/uid"):
         assert node.request("GET", target).status == 404, target
 
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/base/text.hpp"
+#include "core/http/query.hpp"
 
 namespace dfaas {
 namespace {
@@ -31,13 +32,7 @@ std::optional<std::string> ambiguity_of(std::string_view path) {
 }
 
 std::string value_of(std::string_view query, std::string_view key) {
-  for (const std::string_view pair : split(query, '&')) {
-    const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == key) {
-      return std::string(pair.substr(equals + 1));
-    }
-  }
-  return {};
+  return query_value(query, key).value_or("");
 }
 
 Route parse_function_call(std::string_view rest, std::string_view query) {
@@ -50,11 +45,55 @@ Route parse_function_call(std::string_view rest, std::string_view query) {
       .query = std::string(query)};
 }
 
+template <class FunctionRoute>
 Route parse_system_function(std::string_view name, std::string_view query) {
   const std::string space = value_of(query, "namespace");
-  auto function = space.empty() ? FunctionName::parse(name) : FunctionName::parse(name, space);
+  // A client may give the namespace twice: in the name and in the query.
+  auto function = FunctionName::parse(name);
+  if (function && !space.empty()) function = FunctionName::parse(function->name(), space);
   if (!function) return RefusedRoute{.status = 400, .sentence = function.error().message};
-  return SystemFunctionRoute{.function = std::move(*function)};
+  return FunctionRoute{.function = std::move(*function)};
+}
+
+Route parse_async(std::string_view rest, std::string_view query) {
+  const std::size_t slash = rest.find('/');
+  return AsyncFunctionRoute{
+      .segment = std::string(rest.substr(0, slash)),
+      .path = slash == std::string_view::npos ? std::string() : std::string(rest.substr(slash)),
+      .query = std::string(query)};
+}
+
+/// Behind "/system/". Nothing where there is no such path.
+std::optional<Route> parse_system(std::string_view rest, std::string_view query) {
+  constexpr std::string_view function = "function/";
+  constexpr std::string_view scale = "scale-function/";
+  constexpr std::string_view space = "namespace/";
+  constexpr std::string_view async_calls = "async-calls/";
+  constexpr std::string_view retry = "/retry";
+  if (rest == "functions") return SystemFunctionsRoute{.space = value_of(query, "namespace")};
+  if (rest == "info") return SystemInfoRoute{};
+  if (rest == "secrets") return SystemSecretsRoute{.space = value_of(query, "namespace")};
+  if (rest == "logs") return SystemLogsRoute{.query = std::string(query)};
+  if (rest == "namespaces") return SystemNamespacesRoute{};
+  if (rest == "namespace") return SystemNamespaceRoute{};
+  if (rest == "alert") return SystemAlertRoute{};
+  if (rest == "async-calls") return SystemAsyncRoute{.call_id = {}, .query = std::string(query)};
+  if (rest.starts_with(function)) {
+    return parse_system_function<SystemFunctionRoute>(rest.substr(function.size()), query);
+  }
+  if (rest.starts_with(scale)) {
+    return parse_system_function<SystemScaleRoute>(rest.substr(scale.size()), query);
+  }
+  if (rest.starts_with(space)) {
+    return SystemNamespaceRoute{.name = std::string(rest.substr(space.size()))};
+  }
+  if (rest.starts_with(async_calls) && rest.ends_with(retry) &&
+      rest.size() > async_calls.size() + retry.size()) {
+    rest.remove_prefix(async_calls.size());
+    rest.remove_suffix(retry.size());
+    return SystemAsyncRoute{.call_id = std::string(rest), .query = std::string(query)};
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -68,17 +107,19 @@ Route parse_route(std::string_view target) {
     return RefusedRoute{.status = 400, .sentence = "refused target: " + std::move(*why)};
   }
   constexpr std::string_view function_prefix = "/function/";
-  constexpr std::string_view system_function_prefix = "/system/function/";
+  constexpr std::string_view async_prefix = "/async-function/";
+  constexpr std::string_view system_prefix = "/system/";
   if (path.starts_with(function_prefix)) {
     return parse_function_call(path.substr(function_prefix.size()), query);
   }
+  if (path.starts_with(async_prefix)) return parse_async(path.substr(async_prefix.size()), query);
   if (path == "/healthz") return HealthzRoute{};
-  if (path == "/system/functions") {
-    return SystemFunctionsRoute{.space = value_of(query, "namespace")};
-  }
-  if (path == "/system/info") return SystemInfoRoute{};
-  if (path.starts_with(system_function_prefix)) {
-    return parse_system_function(path.substr(system_function_prefix.size()), query);
+  if (path == "/store.json") return StoreRoute{};
+  if (path == "/ui" || path.starts_with("/ui/")) return UiRoute{};
+  if (path.starts_with(system_prefix)) {
+    if (auto route = parse_system(path.substr(system_prefix.size()), query)) {
+      return std::move(*route);
+    }
   }
   return UnknownRoute{};
 }

@@ -24,6 +24,37 @@ struct SystemFunctionRoute {
   FunctionName function;
 };
 struct SystemInfoRoute {};
+/// /system/scale-function/{name}[?namespace=]
+struct SystemScaleRoute {
+  FunctionName function;
+};
+/// /system/secrets[?namespace=]
+struct SystemSecretsRoute {
+  std::string space;
+};
+/// /system/logs?name=...
+struct SystemLogsRoute {
+  std::string query;
+};
+struct SystemNamespacesRoute {};
+/// /system/namespace/{name}; the name is empty for /system/namespace and /system/namespace/.
+struct SystemNamespaceRoute {
+  std::string name;
+};
+struct SystemAlertRoute {};
+/// /system/async-calls[?query] and /system/async-calls/{call id}/retry
+struct SystemAsyncRoute {
+  std::string call_id;  ///< Empty for the list.
+  std::string query;
+};
+/// /async-function/{segment}[/path][?query]: a function to POST to, or the id of a queued call.
+struct AsyncFunctionRoute {
+  std::string segment;
+  std::string path;
+  std::string query;
+};
+struct StoreRoute {};  ///< /store.json
+struct UiRoute {};     ///< /ui and what is below it.
 struct HealthzRoute {};
 struct UnknownRoute {};
 struct RefusedRoute {
@@ -31,8 +62,11 @@ struct RefusedRoute {
   std::string sentence;
 };
 
-using Route = std::variant<UnknownRoute, RefusedRoute, FunctionCallRoute, SystemFunctionsRoute,
-                           SystemFunctionRoute, SystemInfoRoute, HealthzRoute>;
+using Route =
+    std::variant<UnknownRoute, RefusedRoute, FunctionCallRoute, SystemFunctionsRoute,
+                 SystemFunctionRoute, SystemInfoRoute, SystemScaleRoute, SystemSecretsRoute,
+                 SystemLogsRoute, SystemNamespacesRoute, SystemNamespaceRoute, SystemAlertRoute,
+                 SystemAsyncRoute, AsyncFunctionRoute, StoreRoute, UiRoute, HealthzRoute>;
 
 /// Never fails; any bytes are fine.
 Route parse_route(std::string_view target);

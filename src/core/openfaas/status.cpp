@@ -52,13 +52,14 @@ std::string function_list_json(std::span<const FunctionStatus> statuses) {
   return list.dump();
 }
 
-std::string info_json(std::string_view version, std::string_view sandbox) {
-  const json versions{{"release", version}, {"sha", ""}, {"commit_message", ""}};
+std::string info_json(const InfoFacts& facts) {
+  const json versions{{"release", facts.version}, {"sha", ""}, {"commit_message", ""}};
   json info{
       {"provider", {{"provider", "dfaas"}, {"orchestration", "dfaas"}, {"version", versions}}},
       {"version", versions},
-      {"arch", "native"}};
-  if (!sandbox.empty()) info["sandbox"] = json::parse(sandbox);
+      {"arch", facts.arch},
+      {"dfaas", {{"node", facts.node}, {"id", facts.id}}}};
+  if (!facts.sandbox.empty()) info["sandbox"] = json::parse(facts.sandbox);
   return info.dump();
 }
 

@@ -24,9 +24,17 @@ struct FunctionStatus {
 std::string function_status_json(const FunctionStatus& status);
 std::string function_list_json(std::span<const FunctionStatus> statuses);
 
-/// GatewayInfo; every object that faas-cli dereferences is there. `sandbox` is a JSON object of ours beside
-/// them, or empty.
-std::string info_json(std::string_view version, std::string_view sandbox = {});
+struct InfoFacts {
+  std::string version;
+  std::string arch;  ///< As uname says: "x86_64".
+  std::string node;  ///< Name and id of the node.
+  std::string id;
+  std::string
+      sandbox;  ///< How functions are kept apart, a JSON object; empty while that is not known.
+};
+
+/// GatewayInfo; every object that faas-cli dereferences is there.
+std::string info_json(const InfoFacts& facts);
 
 /// What a client reads of a status. Errors: invalid_input naming the field.
 Result<FunctionStatus> function_status_from_json(std::string_view text);

@@ -2,6 +2,7 @@
 #include "core/openfaas/watchdog.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,7 +14,6 @@ namespace dfaas {
 namespace {
 
 constexpr std::uint64_t inflight_max = 100'000;
-constexpr std::uint64_t replicas_max = 1'000;
 constexpr std::uint64_t prefork_max = 256;
 constexpr Millis timeout_max = std::chrono::hours{24};
 constexpr std::string_view time_allowed =
@@ -172,45 +172,16 @@ std::optional<Millis> time_limit(const WatchdogSettings& settings) {
   return std::min(*settings.exec_timeout, settings.write_timeout.value_or(timeout_max));
 }
 
-Result<ScaleSettings> scale_settings(const std::map<std::string, std::string>& labels) {
+ScaleSettings scale_settings(const ScalingLabels& labels, int node_max) {
   ScaleSettings settings;
-  std::optional<Error> error;
-  bool is_max_given = false;
-  const auto number = [&](const char* label, int& value, std::uint64_t high) {
-    const auto found = labels.find(label);
-    if (found == labels.end() || error) return false;
-    const auto parsed = parse_unsigned(found->second);
-    if (!parsed || *parsed < 1 || *parsed > high) {
-      error =
-          wrong("label", label, found->second, fmt::format("a number from 1 to {}", high)).value();
-      return false;
-    }
-    value = static_cast<int>(*parsed);
-    return true;
-  };
-  number("com.openfaas.scale.min", settings.min, replicas_max);
-  is_max_given = number("com.openfaas.scale.max", settings.max, replicas_max);
-  number("com.openfaas.scale.target", settings.target, inflight_max);
-  if (error) return tl::unexpected(std::move(*error));
-  if (!is_max_given) settings.max = std::max(settings.max, settings.min);
-  if (settings.min > settings.max) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("label com.openfaas.scale.min: {} is over com.openfaas.scale.max, {}",
-                            settings.min, settings.max));
+  settings.min = labels.min;
+  settings.max = std::max(labels.min, std::min(labels.max.value_or(node_max), node_max));
+  if (labels.target) {
+    const double target = std::min(*labels.target, static_cast<double>(inflight_max));
+    settings.target = static_cast<int>(std::ceil(target));
   }
-  if (const auto zero = labels.find("com.openfaas.scale.zero"); zero != labels.end()) {
-    if (zero->second != "true" && zero->second != "false") {
-      return wrong("label", zero->first, zero->second, "true or false");
-    }
-    settings.zero = zero->second == "true";
-  }
-  if (const auto after = labels.find("com.openfaas.scale.zero-duration"); after != labels.end()) {
-    const auto time = parse_duration(after->second);
-    if (!time || *time < Millis{1} || *time > timeout_max) {
-      return wrong("label", after->first, after->second, "a time such as 30s or 15m, up to 24h");
-    }
-    settings.zero_after = *time;
-  }
+  settings.zero = labels.to_zero;
+  settings.zero_after = labels.zero_duration;
   return settings;
 }
 

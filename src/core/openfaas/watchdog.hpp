@@ -7,13 +7,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 
 #include "core/base/instant.hpp"
 #include "core/base/result.hpp"
 #include "core/openfaas/deployment.hpp"
+#include "core/openfaas/scaling.hpp"
 
 namespace dfaas {
 
@@ -46,10 +46,10 @@ Result<WatchdogSettings> watchdog_settings(const FunctionDeployment& deployment)
 /// The least of exec_timeout and write_timeout.
 std::optional<Millis> time_limit(const WatchdogSettings& settings);
 
-/// When and how many replicas, from the labels com.openfaas.scale.*.
+/// When and how many replicas, as a node keeps them.
 struct ScaleSettings {
   int min = 1;
-  int max = 20;     ///< OpenFaaS's own default; no cap beyond the label.
+  int max = 20;
   int target = 50;  ///< Calls in flight per replica.
   bool zero = false;
   Micros zero_after{15 * 60 * 1'000'000LL};
@@ -57,8 +57,8 @@ struct ScaleSettings {
   friend bool operator==(const ScaleSettings&, const ScaleSettings&) = default;
 };
 
-/// Errors: invalid_input naming the label, its value and what is allowed.
-Result<ScaleSettings> scale_settings(const std::map<std::string, std::string>& labels);
+/// `node_max` bounds what no label bounds.
+ScaleSettings scale_settings(const ScalingLabels& labels, int node_max);
 
 /// How many replicas there should be: `busiest` is the most calls in flight at once of late, `idle` how long
 /// there has been none.

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 36> table{{
+constexpr std::array<Setting, 40> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -48,12 +48,20 @@ constexpr std::array<Setting, 36> table{{
     {"external_model.url", local_url, "", 0, 0, "", "",
      "where strategy external_model asks its model, a server of this machine: POST to URL/action",
      "AGENT_RLMODEL_HOST"},
+    {"gateway.async_body_bytes_max", integer, "bytes", 1, 67108864, "", "4194304",
+     "largest request body of an asynchronous call", ""},
+    {"gateway.async_calls_max", integer, "", 1, 10000000, "", "100000",
+     "asynchronous calls that may wait", ""},
     {"gateway.buffered_body_bytes", integer, "bytes", 0, 1048576, "", "16384",
      "bodies up to this are kept beside the head, so that they can be offered twice", ""},
     {"gateway.exec_timeout_ms", integer, "ms", 1, 86400000, "", "60000",
      "longest run of a function without the label dfaas.timeout_ms", ""},
     {"gateway.head_timeout_ms", integer, "ms", 100, 600000, "", "65000",
      "longest silence on a connection of the front door", ""},
+    {"gateway.log_follow_ms", integer, "ms", 100, 600000, "", "30000",
+     "time after which GET /system/logs with follow=true ends", ""},
+    {"gateway.replicas_max", integer, "", 1, 10000, "", "100",
+     "most replicas that any function of this node may have", ""},
     {"gateway.request_bytes_max", integer, "bytes", 1, 1099511627776.0, "", "1073741824",
      "largest request body of a function call", ""},
     {"gateway.system_body_bytes_max", integer, "bytes", 1024, 67108864, "", "1048576",

@@ -47,11 +47,20 @@ struct Run {
   Instant started = now();
   bool output_done = false;
   std::string error_text;
+  LineSplitter error_lines;
   bool too_slow = false;                           ///< The body did not come in time.
   std::shared_ptr<asio::steady_timer> read_timer;  ///< Of read_timeout; gone with the run.
   bool errors_done = false;
   asio::steady_timer errors_told;  ///< Cancelled with errors_done.
 };
+
+void log_lines(const Run* run, std::vector<std::string> lines) {
+  for (std::string& line : lines) {
+    run->core->logs.write(
+        run->call->function,
+        {.time = wall_now(), .instance = run->core->settings.name.text(), .text = std::move(line)});
+  }
+}
 
 /// The connection stays open for the answer that says so.
 void limit_reading(Run* run, Millis patience) {
@@ -129,6 +138,8 @@ asio::awaitable<void> gather_errors(Run* run) {
   for (;;) {
     const std::size_t bytes =
         co_await read_piece(&run->process, &run->process.errors(), std::span(piece));
+    log_lines(run, bytes == 0 ? run->error_lines.finish()
+                              : run->error_lines.add(std::string_view(piece.data(), bytes)));
     if (bytes == 0) break;
     const std::size_t room = error_text_bytes_max - run->error_text.size();
     run->error_text.append(piece.data(), std::min(room, bytes));

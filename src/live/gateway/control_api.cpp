@@ -107,6 +107,7 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
   if (head.method != "GET") {
     co_await respond_text(connection, 405, "this port only answers GET\n");
   } else if (path == "/metrics") {
+    core->metrics.set_async(core->async->counters());
     ResponseHead answer{.status = 200};
     answer.headers.add("Content-Type", "text/plain; version=0.0.4");
     std::ignore = co_await connection->respond(std::move(answer), core->metrics.text());

@@ -22,17 +22,6 @@ constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 /// A peer of ours may give a forwarded call less time than the function has.
 constexpr Millis read_ahead_patience{10'000};
 
-/// A caller's own id is kept if it can do no harm in logs and headers.
-std::string choose_call_id(const Headers& headers) {
-  const std::string_view given = headers.get("X-Call-Id");
-  constexpr std::size_t length_max = 64;
-  const bool is_harmless =
-      !given.empty() && given.size() <= length_max &&
-      given.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") ==
-          std::string_view::npos;
-  return is_harmless ? std::string(given) : make_call_id();
-}
-
 /// Nanoseconds since 1970, as OpenFaaS writes it.
 std::string start_time_text() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
@@ -352,6 +341,16 @@ GuestTerms guest_terms(const Headers& headers) {
 }
 
 }  // namespace
+
+std::string choose_call_id(const Headers& headers) {
+  const std::string_view given = headers.get("X-Call-Id");
+  constexpr std::size_t length_max = 64;
+  const bool is_harmless =
+      !given.empty() && given.size() <= length_max &&
+      given.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") ==
+          std::string_view::npos;
+  return is_harmless ? std::string(given) : make_call_id();
+}
 
 asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
                                           RequestHead head, FunctionCallRoute route, NodeId from) {

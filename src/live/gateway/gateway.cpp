@@ -5,13 +5,11 @@
 
 #include <array>
 #include <chrono>
-#include <ctime>
 #include <list>
 #include <optional>
 #include <tuple>
 #include <utility>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <boost/asio/as_tuple.hpp>
@@ -73,12 +71,9 @@ Millis time_left(const CallPtr& call) {
   return std::max(left, Millis{1});
 }
 
-std::string rfc3339_now() {
-  const auto at = std::chrono::system_clock::now();
-  const auto millis = std::chrono::duration_cast<Millis>(at.time_since_epoch()).count() % 1000;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(at)), millis);
-}
+WallTime wall_now() { return std::chrono::floor<Millis>(std::chrono::system_clock::now()); }
+
+std::string rfc3339_now() { return rfc3339_text(wall_now()); }
 
 std::string make_call_id() {
   auto bytes = random_bytes();
@@ -150,26 +145,37 @@ bool is_authorized(const RequestHead& head, const std::string& user, const std::
   return CRYPTO_memcmp(decoded->data(), expected.data(), expected.size()) == 0;
 }
 
-Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment deployment,
-                                 std::string created_at) {
+int slots_with(const GatewaySettings& settings, const DeployedFunction& function, int replicas) {
+  return slots_of(function.traits, function.plan.watchdog, replicas, settings.cores);
+}
+
+int available_replicas(const GatewayCore& core, const DeployedFunction& function) {
+  return core.runner->counts(function.deployment.function).available;
+}
+
+Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deployment,
+                                 std::string created_at, std::optional<int> replicas) {
   auto traits = parse_traits(deployment.labels);
   if (!traits) return pass_on(std::move(traits));
+  auto scaling = scaling_labels(deployment.labels);
+  if (!scaling) return pass_on(std::move(scaling));
+  auto retry = retry_policy(deployment.annotations);
+  if (!retry) return pass_on(std::move(retry));
   auto watchdog = watchdog_settings(deployment);
   if (!watchdog) return pass_on(std::move(watchdog));
-  auto scale = scale_settings(deployment.labels);
-  if (!scale) return pass_on(std::move(scale));
+  const ScaleSettings scale = scale_settings(*scaling, core.settings.replicas_max);
   auto root = image_root(deployment, core.settings.images);
   if (!root) return pass_on(std::move(root));
   auto command = resolve_command(deployment, watchdog->process, *root);
   if (!command) return pass_on(std::move(command));
   if (!traits->timeout) traits->timeout = time_limit(*watchdog);
-  const int slots = slots_of(*traits, *watchdog, scale->min, core.settings.cores);
+  const int slots = slots_of(*traits, *watchdog, scale.min, core.settings.cores);
   auto spec = plan_replica(deployment, *watchdog, command->front(), std::move(*root), slots,
                            core.settings.replica, core.runner->settings(), core.runner->sandbox());
   if (!spec) return pass_on(std::move(spec));
   RunPlan plan{.spec = std::move(*spec),
                .watchdog = std::move(*watchdog),
-               .scale = *scale,
+               .scale = scale,
                .command = std::move(*command),
                .environment = standing_environment(deployment)};
   if (plan.watchdog.mode == FunctionMode::http) {
@@ -182,17 +188,50 @@ Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment dep
                             .traits = *traits,
                             .digest = {},
                             .created_at = std::move(created_at),
-                            .slots = slots,
+                            .scaling = *scaling,
+                            .retry = std::move(*retry),
+                            .max_inflight = plan.watchdog.max_inflight,
                             .plan = std::move(plan)};
   function.digest = deployment_digest(function.deployment);
+  function.replicas = initial_replicas(function.scaling, replicas, core.settings.replicas_max);
+  function.slots = slots_with(core.settings, function, function.replicas);
+  // Last, as the only step that leaves a trace.
+  const FunctionName& name = function.deployment.function;
+  if (function.deployment.secrets.empty()) {
+    core.secrets.revoke(name);
+  } else {
+    auto granted = core.secrets.grant(name, function.deployment.secrets);
+    if (!granted) {
+      // It is the deployment that is wrong, not the path that was asked for.
+      const bool is_unknown = granted.error().code == ErrorCode::not_found;
+      return fail(is_unknown ? ErrorCode::invalid_input : granted.error().code,
+                  fmt::format("function {}: {}", name.full(), granted.error().message));
+    }
+    function.secrets = std::move(*granted);
+    for (const std::string& secret : function.deployment.secrets) {
+      function.plan.spec.secrets.emplace_back(secret, (function.secrets / secret).string());
+    }
+    const SandboxTier tier = core.runner->sandbox().tier;
+    const bool is_given = function.deployment.env.contains("secret_mount_path");
+    if (!is_given &&
+        tier != SandboxTier::landlock) {  // There, each replica has a place of its own.
+      function.plan.environment.push_back("secret_mount_path=" +
+                                          (tier == SandboxTier::none
+                                               ? function.secrets.string()
+                                               : std::string("/var/openfaas/secrets")));
+    }
+  }
   return function;
 }
 
 GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settings_,
-                         FunctionStore store_, std::unique_ptr<FunctionHost> runner_)
+                         FunctionStore store_, SecretStore secrets_,
+                         std::unique_ptr<AsyncQueue> async_, std::unique_ptr<FunctionHost> runner_)
     : settings(std::move(settings_)),
       executor(std::move(executor_)),
       store(std::move(store_)),
+      secrets(std::move(secrets_)),
+      async(std::move(async_)),
       runner(std::move(runner_)),
       dispatcher(settings.dispatcher, Random{settings.seed}),
       egress(settings.egress),
@@ -218,13 +257,27 @@ void GatewayCore::tell_if_idle() {
   if (calls.empty() && on_idle) asio::post(executor, std::exchange(on_idle, nullptr));
 }
 
+namespace {
+
+AsyncPolicy async_policy(const GatewaySettings& settings, const DeployedFunction& function) {
+  return {.retry = function.retry,
+          .concurrency = function.slots,
+          .timeout = function.traits.timeout.value_or(settings.exec_timeout)};
+}
+
+}  // namespace
+
 void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
   runner->put(name, function.plan);
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
+  metrics.set_replicas(name.full(), function.replicas);
+  async->set_policy(name, async_policy(settings, function));
+  const int replicas = function.replicas;
   functions.insert_or_assign(name, std::move(function));
+  if (runner->counts(name).wanted != replicas) runner->scale(name, replicas);
   pump();
 }
 
@@ -233,6 +286,9 @@ void GatewayCore::erase(const FunctionName& function) {
   runner->erase(function);
   metrics.forget(function.full());
   answers.erase(function);
+  secrets.revoke(function);
+  logs.forget(function);
+  async->forget(function);
   dispatcher.remove(function, now());
   pump();
 }
@@ -266,14 +322,25 @@ void GatewayCore::adjust_slots(const FunctionName& name) {
   const auto found = functions.find(name);
   if (found == functions.end()) return;
   DeployedFunction& function = found->second;
-  const int slots = slots_of(function.traits, function.plan.watchdog, runner->counts(name).wanted,
-                             settings.cores);
+  function.replicas = runner->counts(name).wanted;
+  metrics.set_replicas(name.full(), function.replicas);
+  const int slots = slots_with(settings, function, function.replicas);
   if (slots == function.slots) return;
   function.slots = slots;
   dispatcher.deploy(name, slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), slots);
+  async->set_policy(name, async_policy(settings, function));
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
   pump();
+}
+
+Result<void> GatewayCore::scale(const FunctionName& function, int replicas) {
+  if (auto stored = store.set_replicas(function, replicas); !stored) return stored;
+  DeployedFunction changed = functions.at(function);
+  changed.replicas = replicas;
+  changed.slots = slots_with(settings, changed, replicas);
+  put(std::move(changed));
+  return {};
 }
 
 std::string GatewayCore::name_of(const NodeId& peer) const {
@@ -283,8 +350,10 @@ std::string GatewayCore::name_of(const NodeId& peer) const {
 
 struct Gateway::State {
   State(asio::any_io_executor executor, GatewaySettings settings, FunctionStore store,
+        SecretStore secrets, std::unique_ptr<AsyncQueue> async,
         std::unique_ptr<FunctionHost> runner)
-      : core(executor, std::move(settings), std::move(store), std::move(runner)),
+      : core(executor, std::move(settings), std::move(store), std::move(secrets), std::move(async),
+             std::move(runner)),
         tasks(executor),
         patience_timer(executor) {}
 
@@ -311,6 +380,8 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
       co_return;
     }
     co_await serve_function_call(core, connection, std::move(head), std::move(*call), NodeId{});
+  } else if (auto* queued = std::get_if<AsyncFunctionRoute>(&route)) {
+    co_await serve_async(core, connection, std::move(head), std::move(*queued));
   } else {
     co_await serve_system(core, connection, std::move(head), std::move(route));
   }
@@ -344,6 +415,7 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
     if (core->draining) connection.close_after_answer();
     switch (port) {
       case Gateway::Port::user:
+      case Gateway::Port::async:
         co_await serve_user(core, &connection, std::move(*head));
         break;
       case Gateway::Port::peer:
@@ -372,16 +444,33 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   if (!store) return tl::unexpected(std::move(store).error().within("function database"));
   auto stored = store->all();
   if (!stored) return tl::unexpected(std::move(stored).error().within("function database"));
+  auto spaces = store->namespaces();
+  if (!spaces) return tl::unexpected(std::move(spaces).error().within("function database"));
+  auto secrets = SecretStore::open(settings.function_secrets);
+  if (!secrets) return tl::unexpected(std::move(secrets).error().within("function secrets"));
+  const AsyncQueueSettings queue{.database = settings.async_database,
+                                 .gateway = settings.async,
+                                 .calls_max = settings.async_calls_max};
+  auto async = AsyncQueue::start(executor, queue);
+  if (!async) return tl::unexpected(std::move(async).error().within("asynchronous calls"));
   auto runner = FunctionHost::start(executor, settings.launcher, settings.sandbox);
   if (!runner) return tl::unexpected(std::move(runner).error().within("sandbox"));
   log_sandbox((*runner)->sandbox());
-  auto state =
-      std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*runner));
+  auto state = std::make_unique<State>(executor, std::move(settings), std::move(*store),
+                                       std::move(*secrets), std::move(*async), std::move(*runner));
+  for (Namespace& space : *spaces) state->core.namespaces.emplace(space.name, std::move(space));
   state->core.runner->on_change(
       [core = &state->core](const FunctionName& function) { core->adjust_slots(function); });
+  state->core.runner->on_output(
+      [core = &state->core](const FunctionName& function, std::string line) {
+        core->logs.write(
+            function,
+            {.time = wall_now(), .instance = core->settings.name.text(), .text = std::move(line)});
+      });
   for (StoredFunction& function : *stored) {
     const std::string name = function.deployment.function.full();
-    auto prepared = prepare(state->core, std::move(function.deployment), function.created_at);
+    auto prepared = prepare(state->core, std::move(function.deployment), function.created_at,
+                            function.replicas);
     if (!prepared) {
       // Kept in the database: it comes back when its program does.
       log_event(LogLevel::error, "function_not_deployed",
@@ -395,6 +484,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
 
 void Gateway::serve(Port port, UnixAcceptor acceptor) {
   State* state = state_.get();
+  if (port == Port::async) state->core.async->deliver();
   state->acceptors.push_back(std::move(acceptor));
   state->tasks.spawn(accept_loop(&state->acceptors.back(), [state, port](StreamSocket socket) {
     state->tasks.spawn(serve_connection(&state->core, port, std::move(socket)));
@@ -405,6 +495,8 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   State* state = state_.get();
   state->core.draining = true;
   state->core.dispatcher.drain();
+  state->core.logs.close();
+  state->core.async->stop();
   for (UnixAcceptor& acceptor : state->acceptors) {
     boost::system::error_code ignored;  // Closing is all that is wanted.
     acceptor.close(ignored);

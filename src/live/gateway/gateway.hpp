@@ -27,19 +27,27 @@ struct GatewaySettings {
   NodeId self;
   NodeName name;
   std::string version;
-  std::string system_user;  ///< Of /system/*.
+  std::string store_catalogue;  ///< The body of /store.json.
+  std::string system_user;      ///< Of /system/*.
   std::string system_password;
   std::filesystem::path launcher;  ///< The program that makes sandboxes.
   std::filesystem::path images;    ///< Where directories of images lie.
   SandboxSettings sandbox;
   ReplicaDefaults replica;
-  std::filesystem::path database;  ///< Desired state.
-  Endpoint egress;                 ///< Front door socket towards neighbours.
-  Millis exec_timeout{60'000};     ///< Of a function without `dfaas.timeout_ms`.
-  Millis head_timeout{15'000};     ///< Silence between requests of one connection.
+  std::filesystem::path database;          ///< Desired state.
+  std::filesystem::path function_secrets;  ///< Directory of the functions' secrets.
+  std::filesystem::path async_database;    ///< Asynchronous calls.
+  Endpoint egress;                         ///< Front door socket towards neighbours.
+  Endpoint async;               ///< Our own socket, where asynchronous calls are delivered.
+  Millis exec_timeout{60'000};  ///< Of a function without `dfaas.timeout_ms`.
+  Millis head_timeout{15'000};  ///< Silence between requests of one connection.
   std::uint64_t request_bytes_max = 1ULL << 30U;
   std::uint64_t system_body_bytes_max = 1ULL << 20U;
-  std::size_t buffered_body_bytes = 16 * 1024;  ///< Bodies up to this can be offered twice.
+  std::size_t async_calls_max = 100'000;           ///< That wait.
+  std::uint64_t async_body_bytes_max = 4U << 20U;  ///< Of an asynchronous call.
+  std::size_t buffered_body_bytes = 16 * 1024;     ///< Bodies up to this can be offered twice.
+  Millis log_follow_time{30'000};  ///< After that GET /system/logs?follow=true ends.
+  int replicas_max = 100;          ///< Of one function.
   int cores = 1;
   DispatcherSettings dispatcher;
   std::uint64_t seed = 0;
@@ -59,8 +67,9 @@ class Gateway {
   Gateway& operator=(Gateway&&) = delete;
 
   /// Each socket has its own powers: `user` calls functions and, with credentials, /system; `peer` takes
-  /// proved neighbours' forwarded calls; `admin` is read-only status and metrics; `control` is the agent.
-  enum class Port : unsigned char { user, peer, admin, control };
+  /// proved neighbours' forwarded calls; `admin` is read-only status and metrics; `control` is the agent;
+  /// `async` is our own queue, which calls functions as a user does.
+  enum class Port : unsigned char { user, peer, admin, control, async };
   void serve(Port port, UnixAcceptor acceptor);
 
   /// Stops accepting, refuses guests, waits for what is in flight at most `patience`, then calls back.

@@ -16,12 +16,17 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "core/openfaas/asynchronous.hpp"
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/route.hpp"
+#include "core/openfaas/scaling.hpp"
+#include "live/async/async_queue.hpp"
 #include "live/gateway/decision_log.hpp"
+#include "live/gateway/function_logs.hpp"
 #include "live/gateway/gateway.hpp"
 #include "live/gateway/metrics.hpp"
 #include "live/gateway/recording.hpp"
+#include "live/gateway/secret_store.hpp"
 #include "live/net/task_group.hpp"
 #include "live/runtime/command.hpp"
 #include "live/runtime/function_host.hpp"
@@ -91,7 +96,12 @@ struct DeployedFunction {
   FunctionTraits traits;
   std::string digest;
   std::string created_at;  ///< RFC 3339.
+  ScalingLabels scaling;
+  RetryPolicy retry;
+  std::optional<int> max_inflight;  ///< Of one replica.
+  int replicas = 1;                 ///< Wanted.
   int slots = 1;
+  std::filesystem::path secrets;  ///< Directory with the function's secrets; empty without any.
   RunPlan plan;
 };
 
@@ -108,6 +118,9 @@ struct AnswerCounters {
   std::map<NodeId, Peer> peers;
 };
 
+/// How many calls `replicas` of the function carry at once.
+int slots_with(const GatewaySettings& settings, const DeployedFunction& function, int replicas);
+
 /// Idle connections to the front door's egress socket.
 class EgressPool {
  public:
@@ -123,11 +136,16 @@ class EgressPool {
 
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
-              FunctionStore store_, std::unique_ptr<FunctionHost> runner_);
+              FunctionStore store_, SecretStore secrets_, std::unique_ptr<AsyncQueue> async_,
+              std::unique_ptr<FunctionHost> runner_);
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
   FunctionStore store;
+  SecretStore secrets;
+  FunctionLogs logs;
+  std::map<std::string, Namespace> namespaces;  ///< Those that were made.
+  std::unique_ptr<AsyncQueue> async;
   std::unique_ptr<FunctionHost> runner;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
@@ -150,14 +168,22 @@ struct GatewayCore {
   void erase(const FunctionName& function);
   /// After the number of its replicas changed.
   void adjust_slots(const FunctionName& name);
+  /// Stores and puts in force another number of replicas, which the caller has checked.
+  Result<void> scale(const FunctionName& function, int replicas);
   [[nodiscard]] std::string name_of(const NodeId& peer) const;
   /// Everything that the agent is told.
   [[nodiscard]] GatewayObservation observe();
 };
 
+/// That can take calls now.
+int available_replicas(const GatewayCore& core, const DeployedFunction& function);
+
 Instant now();
+WallTime wall_now();
 std::string rfc3339_now();
 std::string make_call_id();
+/// The caller's own id, if it can do no harm in logs and headers; else a new one.
+std::string choose_call_id(const Headers& headers);
 
 /// Serves one function call to its end, and records it. `head` is the request's.
 boost::asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* connection,
@@ -184,6 +210,10 @@ struct ForwardEnd {
 
 /// Offers the call to the neighbour `peer`, whose window has a place for it.
 boost::asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId peer);
+
+/// Takes, tells of or cancels an asynchronous call.
+boost::asio::awaitable<void> serve_async(GatewayCore* core, ServerConnection* connection,
+                                         RequestHead head, AsyncFunctionRoute route);
 
 /// Answers a request under /system, /healthz, /metrics or the agent's paths.
 boost::asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection,
@@ -221,8 +251,9 @@ boost::asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* co
 /// Does `head` carry these basic credentials? In constant time of the lengths given.
 bool is_authorized(const RequestHead& head, const std::string& user, const std::string& password);
 
-/// Checks and prepares a deployment for this node. Changes nothing.
-Result<DeployedFunction> prepare(const GatewayCore& core, FunctionDeployment deployment,
-                                 std::string created_at);
+/// Checks and prepares a deployment for this node. Changes nothing but the function's directory of secrets.
+/// `replicas` are those it had before.
+Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deployment,
+                                 std::string created_at, std::optional<int> replicas);
 
 }  // namespace dfaas

@@ -59,6 +59,10 @@ struct GatewayMetrics::State {
                                           .Name("http_requests_in_flight")
                                           .Help("Function calls now being handled")
                                           .Register(registry);
+  Family<Counter>& started = BuildCounter()
+                                 .Name("gateway_function_invocation_started")
+                                 .Help("Function calls that arrived")
+                                 .Register(registry);
   Family<Counter>& offered = BuildCounter()
                                  .Name("dfaas_gateway_offered_total")
                                  .Help("Function calls by users of this node")
@@ -82,6 +86,21 @@ struct GatewayMetrics::State {
                              .Name("dfaas_gateway_slots")
                              .Help("Calls of a function that may run at once on this node")
                              .Register(registry);
+  Family<Gauge>& async_calls = BuildGauge()
+                                   .Name("dfaas_async_calls")
+                                   .Help("Asynchronous calls in the queue, by state")
+                                   .Register(registry);
+  Family<Counter>& async_accepted = BuildCounter()
+                                        .Name("dfaas_async_accepted_total")
+                                        .Help("Asynchronous calls that were put in the queue")
+                                        .Register(registry);
+  Family<Counter>& async_ended =
+      BuildCounter()
+          .Name("dfaas_async_ended_total")
+          .Help(
+              "Attempts of asynchronous calls by how they ended: done, failed, cancelled, retried")
+          .Register(registry);
+  AsyncCounters async_seen;
 
   Family<Counter>& model_answers = BuildCounter()
                                        .Name("dfaas_agent_model_answers_total")
@@ -95,6 +114,7 @@ struct GatewayMetrics::State {
 
   /// What a call touches each time, looked up once.
   struct PerFunction {
+    Counter* started = nullptr;
     Counter* offered = nullptr;
     Histogram* seconds = nullptr;
     Gauge* in_flight = nullptr;
@@ -109,6 +129,7 @@ struct GatewayMetrics::State {
     auto [place, is_new] = functions.try_emplace(function);
     if (is_new) {
       const prometheus::Labels labels{{"function_name", function}};
+      place->second.started = &started.Add(labels);
       place->second.offered = &offered.Add(labels);
       place->second.seconds = &seconds.Add(labels, duration_buckets);
       place->second.in_flight = &requests_in_flight.Add(labels);
@@ -121,7 +142,9 @@ GatewayMetrics::GatewayMetrics() : state_(std::make_unique<State>()) {}
 GatewayMetrics::~GatewayMetrics() = default;
 
 void GatewayMetrics::offered(const std::string& function) {
-  state_->of(function).offered->Increment();
+  State::PerFunction& counters = state_->of(function);
+  counters.started->Increment();
+  counters.offered->Increment();
 }
 
 void GatewayMetrics::ended(const std::string& function, End end, const std::string& by, int status,
@@ -165,7 +188,10 @@ void GatewayMetrics::set_slots(const std::string& function, int slots) {
     counters.service_count = &state_->service_count.Add({{"function_name", function}});
   }
   counters.slots->Set(slots);
-  counters.service_count->Set(1);
+}
+
+void GatewayMetrics::set_replicas(const std::string& function, int replicas) {
+  state_->of(function).service_count->Set(replicas);
 }
 
 void GatewayMetrics::forget(const std::string& function) {
@@ -186,6 +212,21 @@ void GatewayMetrics::set_model(const ModelCounters& counters) {
   }
   state_->model_untold.Add({}).Set(static_cast<double>(counters.functions_without_answer));
   state_->model_before = counters;
+}
+
+void GatewayMetrics::set_async(const AsyncCounters& counters) {
+  State& s = *state_;
+  const auto count = [](Counter& counter, std::uint64_t now, std::uint64_t before) {
+    counter.Increment(static_cast<double>(now - before));
+  };
+  s.async_calls.Add({{"state", "waiting"}}).Set(static_cast<double>(counters.waiting));
+  s.async_calls.Add({{"state", "running"}}).Set(static_cast<double>(counters.running));
+  count(s.async_accepted.Add({}), counters.accepted, s.async_seen.accepted);
+  count(s.async_ended.Add({{"result", "done"}}), counters.done, s.async_seen.done);
+  count(s.async_ended.Add({{"result", "failed"}}), counters.failed, s.async_seen.failed);
+  count(s.async_ended.Add({{"result", "cancelled"}}), counters.cancelled, s.async_seen.cancelled);
+  count(s.async_ended.Add({{"result", "retried"}}), counters.retried, s.async_seen.retried);
+  s.async_seen = counters;
 }
 
 double GatewayMetrics::invocations(const std::string& function) const {

@@ -13,6 +13,7 @@
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/model/model_counters.hpp"
+#include "live/async/async_call.hpp"
 
 namespace dfaas {
 
@@ -39,9 +40,11 @@ class GatewayMetrics {
 
   /// Gauges, refreshed before each scrape.
   void set_slots(const std::string& function, int slots);
+  void set_replicas(const std::string& function, int replicas);  ///< After set_slots().
   void forget(const std::string& function);
   /// Totals of the agent since it started. Shown from the first time on.
   void set_model(const ModelCounters& counters);
+  void set_async(const AsyncCounters& counters);
   [[nodiscard]] double invocations(const std::string& function) const;
 
   /// Prometheus text format 0.0.4.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
 /// The OpenFaaS REST API on the user port: what core/openfaas reads and writes, done.
+#include "live/gateway/system_api.hpp"
+
+#include <sys/utsname.h>
+
 #include <tuple>
 #include <utility>
 
@@ -8,7 +12,6 @@
 
 #include "core/base/text.hpp"
 #include "core/openfaas/status.hpp"
-#include "live/gateway/gateway_core.hpp"
 #include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
 
@@ -36,17 +39,13 @@ int status_of(const Error& error) {
   return 500;
 }
 
-asio::awaitable<void> respond_error(ServerConnection* connection, Error error) {
-  co_await respond_text(connection, status_of(error), error.message + "\n");
-}
-
 FunctionStatus status_of(const GatewayCore& core, const DeployedFunction& function) {
   const ReplicaCounts counts = core.runner->counts(function.deployment.function);
   return {.deployment = function.deployment,
           .created_at = function.created_at,
           .invocation_count = core.metrics.invocations(function.deployment.function.full()),
           .replicas = counts.wanted,
-          .available_replicas = counts.available};
+          .available_replicas = available_replicas(core, function)};
 }
 
 asio::awaitable<void> list_functions(GatewayCore* core, ServerConnection* connection,
@@ -74,7 +73,9 @@ asio::awaitable<void> deploy(GatewayCore* core, ServerConnection* connection, st
   }
   const std::string created =
       existing == core->functions.end() ? rfc3339_now() : existing->second.created_at;
-  auto prepared = prepare(*core, std::move(*deployment), created);
+  const std::optional<int> replicas =
+      existing == core->functions.end() ? std::nullopt : std::optional(existing->second.replicas);
+  auto prepared = prepare(*core, std::move(*deployment), created, replicas);
   if (!prepared) {
     co_await respond_error(connection, std::move(prepared).error());
     co_return;
@@ -117,9 +118,7 @@ asio::awaitable<void> serve_functions(GatewayCore* core, ServerConnection* conne
     co_return;
   }
   if (head.method != "POST" && head.method != "PUT" && head.method != "DELETE") {
-    ResponseHead answer{.status = 405};
-    answer.headers.add("Allow", "GET, POST, PUT, DELETE");
-    std::ignore = co_await connection->respond(std::move(answer), "use GET, POST, PUT or DELETE\n");
+    co_await respond_wrong_method(connection, "GET, POST, PUT, DELETE");
     co_return;
   }
   auto body = co_await read_whole_body(connection, core->settings.system_body_bytes_max);
@@ -150,7 +149,63 @@ asio::awaitable<void> ask_for_credentials(ServerConnection* connection) {
   std::ignore = co_await connection->respond(std::move(head), "wrong or missing credentials\n");
 }
 
+/// As the kernel names it: "x86_64", "aarch64".
+std::string machine_arch() {
+  utsname names{};
+  return ::uname(&names) == 0 ? std::string(names.machine) : std::string("unknown");
+}
+
+/// Behind the credentials.
+asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connection,
+                                    RequestHead head, Route route) {
+  if (auto* functions = std::get_if<SystemFunctionsRoute>(&route)) {
+    co_await serve_functions(core, connection, std::move(head), std::move(functions->space));
+  } else if (auto* function = std::get_if<SystemFunctionRoute>(&route)) {
+    co_await describe(core, connection, std::move(function->function));
+  } else if (auto* scaled = std::get_if<SystemScaleRoute>(&route)) {
+    co_await serve_scaling(core, connection, std::move(head), std::move(scaled->function));
+  } else if (auto* secrets = std::get_if<SystemSecretsRoute>(&route)) {
+    co_await serve_secrets(core, connection, std::move(head), std::move(secrets->space));
+  } else if (auto* logs = std::get_if<SystemLogsRoute>(&route)) {
+    co_await serve_logs(core, connection, std::move(head), std::move(logs->query));
+  } else if (std::holds_alternative<SystemNamespacesRoute>(route)) {
+    co_await serve_namespace_list(core, connection, std::move(head));
+  } else if (auto* space = std::get_if<SystemNamespaceRoute>(&route)) {
+    co_await serve_namespace(core, connection, std::move(head), std::move(space->name));
+  } else if (std::holds_alternative<SystemAlertRoute>(route)) {
+    co_await serve_alert(core, connection, std::move(head));
+  } else if (auto* calls = std::get_if<SystemAsyncRoute>(&route)) {
+    co_await serve_async_calls(core, connection, std::move(head), std::move(*calls));
+  } else if (std::holds_alternative<SystemInfoRoute>(route)) {
+    const InfoFacts facts{.version = core->settings.version,
+                          .arch = machine_arch(),
+                          .node = core->settings.name.text(),
+                          .id = core->settings.self.text(),
+                          .sandbox = sandbox_json(core->runner->sandbox())};
+    co_await respond_json(connection, 200, info_json(facts));
+  } else {
+    co_await respond_text(connection, 404, "not here\n");
+  }
+}
+
+bool needs_credentials(const Route& route) {
+  return !std::holds_alternative<UnknownRoute>(route) &&
+         !std::holds_alternative<StoreRoute>(route) &&
+         !std::holds_alternative<AsyncFunctionRoute>(route);
+}
+
 }  // namespace
+
+asio::awaitable<void> respond_error(ServerConnection* connection, Error error) {
+  co_await respond_text(connection, status_of(error), error.message + "\n");
+}
+
+asio::awaitable<void> respond_wrong_method(ServerConnection* connection, std::string allowed) {
+  ResponseHead answer{.status = 405};
+  answer.headers.add("Allow", allowed);
+  answer.headers.add("Content-Type", "text/plain");
+  std::ignore = co_await connection->respond(std::move(answer), "use " + allowed + "\n");
+}
 
 asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connection,
                                    RequestHead head, Route route) {
@@ -162,10 +217,11 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
     co_await respond_health(core, connection);
     co_return;
   }
-  const bool is_system = std::holds_alternative<SystemFunctionsRoute>(route) ||
-                         std::holds_alternative<SystemFunctionRoute>(route) ||
-                         std::holds_alternative<SystemInfoRoute>(route);
-  if (!is_system) {
+  if (std::holds_alternative<StoreRoute>(route)) {
+    co_await respond_json(connection, 200, core->settings.store_catalogue);
+    co_return;
+  }
+  if (!needs_credentials(route)) {
     co_await respond_text(connection, 404,
                           "no such path: see /function/NAME and /system/functions\n");
     co_return;
@@ -174,14 +230,7 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
     co_await ask_for_credentials(connection);
     co_return;
   }
-  if (auto* functions = std::get_if<SystemFunctionsRoute>(&route)) {
-    co_await serve_functions(core, connection, std::move(head), std::move(functions->space));
-  } else if (auto* function = std::get_if<SystemFunctionRoute>(&route)) {
-    co_await describe(core, connection, std::move(function->function));
-  } else {
-    co_await respond_json(connection, 200,
-                          info_json(core->settings.version, sandbox_json(core->runner->sandbox())));
-  }
+  co_await serve_secured(core, connection, std::move(head), std::move(route));
 }
 
 }  // namespace dfaas

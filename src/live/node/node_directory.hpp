@@ -35,9 +35,12 @@ class NodeDirectory {
   [[nodiscard]] Path gateway_peer_socket() const { return run() / "gateway-peer.sock"; }
   [[nodiscard]] Path gateway_admin_socket() const { return run() / "gateway-admin.sock"; }
   [[nodiscard]] Path gateway_control_socket() const { return run() / "gateway-control.sock"; }
+  [[nodiscard]] Path gateway_async_socket() const { return run() / "gateway-async.sock"; }
   [[nodiscard]] Path agent_peer_socket() const { return run() / "agent-peer.sock"; }
   [[nodiscard]] Path agent_socket() const { return run() / "agent.sock"; }
   [[nodiscard]] Path function_database() const { return state() / "functions.db"; }
+  [[nodiscard]] Path async_database() const { return state() / "async.db"; }
+  [[nodiscard]] Path function_secrets() const { return state() / "function-secrets"; }
 
  private:
   Path root_;

@@ -94,6 +94,7 @@ struct FunctionHost::State : std::enable_shared_from_this<FunctionHost::State> {
   std::uint32_t next_user = 0;
   std::uint64_t next_generation = 1;
   std::function<void(const FunctionName&)> changed;
+  OutputSink output;
   asio::steady_timer round_timer;
   TaskGroup tasks;
 
@@ -246,8 +247,12 @@ asio::awaitable<void> FunctionHost::State::open(std::shared_ptr<State> self, Fun
   Result<void> started;
   const Instant born = now();
   if (opened) {
-    replica =
-        std::make_shared<Replica>(self->executor, &self->tasks, function, plan, std::move(*opened));
+    replica = std::make_shared<Replica>(
+        self->executor, &self->tasks, function, plan, std::move(*opened),
+        [weak = self->weak_from_this()](const FunctionName& name, std::string line) {
+          const auto host = weak.lock();
+          if (host && host->output) host->output(name, std::move(line));
+        });
     replica->on_end([weak = self->weak_from_this(), function, ended = replica.get(), born] {
       if (const auto host = weak.lock()) host->on_end(function, ended, born);
     });
@@ -264,6 +269,8 @@ asio::awaitable<void> FunctionHost::State::open(std::shared_ptr<State> self, Fun
       self->failed(function, *place, std::move(started).error());
     } else {
       place->replicas.push_back(replica);
+      // Fewer may be wanted by now, but somebody may wait for this one.
+      if (place->waiting.empty()) self->shrink(*place);
     }
     self->tell(function);
   }
@@ -365,6 +372,19 @@ ReplicaCounts FunctionHost::counts(const FunctionName& function) const {
 
 void FunctionHost::on_change(std::function<void(const FunctionName&)> callback) {
   state_->changed = std::move(callback);
+}
+
+void FunctionHost::on_output(OutputSink callback) { state_->output = std::move(callback); }
+
+void FunctionHost::renew(const FunctionName& function) {
+  Place* place = state_->find(function);
+  if (place == nullptr) return;
+  place->generation = state_->next_generation++;
+  place->opening = 0;  // Those under way belong to the generation before.
+  place->in_flight = 0;
+  state_->retire_all(*place);
+  state_->request(function, false);
+  state_->tell(function);
 }
 
 asio::awaitable<Result<FunctionHost::Lease>> FunctionHost::lease(FunctionName function,

@@ -69,6 +69,11 @@ class FunctionHost {
   /// Calls back whenever counts() of a function may have changed.
   void on_change(std::function<void(const FunctionName&)> callback);
 
+  /// Calls back with each line that a process which stays writes.
+  void on_output(OutputSink callback);
+  /// New replicas for the function, as after a change of its secrets; calls in flight finish in the old ones.
+  void renew(const FunctionName& function);
+
   /// A place in the replica with the fewest calls; waits for one that starts. Errors: unavailable with the
   /// reason why none could be made, timed_out after `patience`, not_found.
   boost::asio::awaitable<Result<Lease>> lease(FunctionName function, Millis patience);

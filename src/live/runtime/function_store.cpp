@@ -11,7 +11,7 @@
 namespace dfaas {
 namespace {
 
-constexpr int schema_version = 1;
+constexpr int schema_version = 2;
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
@@ -81,9 +81,7 @@ Result<FunctionStore> FunctionStore::open(const std::filesystem::path& file) {
   state->database.reset(database);
   if (opened != SQLITE_OK) return state->failed();
   sqlite3_busy_timeout(database, 5000);
-  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
-                          "CREATE TABLE IF NOT EXISTS functions (name TEXT PRIMARY KEY, "
-                          "deployment TEXT NOT NULL, created_at TEXT NOT NULL) STRICT"}) {
+  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"}) {
     if (auto done = state->execute(sql); !done) return pass_on(std::move(done));
   }
   auto statement = state->prepare("PRAGMA user_version");
@@ -96,7 +94,19 @@ Result<FunctionStore> FunctionStore::open(const std::filesystem::path& file) {
                             state->file, version, schema_version));
   }
   statement->reset();
-  if (auto done = state->execute("PRAGMA user_version=1"); !done) return pass_on(std::move(done));
+  const char* const since_1 =
+      "CREATE TABLE IF NOT EXISTS functions (name TEXT PRIMARY KEY, deployment TEXT NOT NULL, "
+      "created_at TEXT NOT NULL) STRICT";
+  const char* const since_2 =
+      "ALTER TABLE functions ADD COLUMN replicas INTEGER; "
+      "CREATE TABLE namespaces (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT; "
+      "PRAGMA user_version=2";
+  if (auto done = state->execute("BEGIN IMMEDIATE"); !done) return pass_on(std::move(done));
+  if (auto done = state->execute(since_1); !done) return pass_on(std::move(done));
+  if (version < 2) {
+    if (auto done = state->execute(since_2); !done) return pass_on(std::move(done));
+  }
+  if (auto done = state->execute("COMMIT"); !done) return pass_on(std::move(done));
   return FunctionStore(std::move(state));
 }
 
@@ -112,8 +122,14 @@ Result<void> FunctionStore::remove(const FunctionName& function) {
   return state_->run("DELETE FROM functions WHERE name = ?", {function.full()});
 }
 
+Result<void> FunctionStore::set_replicas(const FunctionName& function, int replicas) {
+  return state_->run("UPDATE functions SET replicas = CAST(? AS INTEGER) WHERE name = ?",
+                     {std::to_string(replicas), function.full()});
+}
+
 Result<std::vector<StoredFunction>> FunctionStore::all() {
-  auto statement = state_->prepare("SELECT deployment, created_at FROM functions ORDER BY name");
+  auto statement =
+      state_->prepare("SELECT deployment, created_at, replicas FROM functions ORDER BY name");
   if (!statement) return pass_on(std::move(statement));
   std::vector<StoredFunction> functions;
   for (;;) {
@@ -122,7 +138,36 @@ Result<std::vector<StoredFunction>> FunctionStore::all() {
     if (step != SQLITE_ROW) return state_->failed();
     auto deployment = deployment_from_json(column(*statement, 0));
     if (!deployment) return tl::unexpected(std::move(deployment).error().within(state_->file));
-    functions.push_back({std::move(*deployment), column(*statement, 1)});
+    StoredFunction function{std::move(*deployment), column(*statement, 1), std::nullopt};
+    if (sqlite3_column_type(statement->get(), 2) == SQLITE_INTEGER) {
+      function.replicas = sqlite3_column_int(statement->get(), 2);
+    }
+    functions.push_back(std::move(function));
+  }
+}
+
+Result<void> FunctionStore::put_namespace(const Namespace& space) {
+  return state_->run(
+      "INSERT INTO namespaces (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = "
+      "excluded.body",
+      {space.name, namespace_json(space)});
+}
+
+Result<void> FunctionStore::remove_namespace(const std::string& name) {
+  return state_->run("DELETE FROM namespaces WHERE name = ?", {name});
+}
+
+Result<std::vector<Namespace>> FunctionStore::namespaces() {
+  auto statement = state_->prepare("SELECT body FROM namespaces ORDER BY name");
+  if (!statement) return pass_on(std::move(statement));
+  std::vector<Namespace> spaces;
+  for (;;) {
+    const int step = sqlite3_step(statement->get());
+    if (step == SQLITE_DONE) return spaces;
+    if (step != SQLITE_ROW) return state_->failed();
+    auto space = namespace_from_json(column(*statement, 0));
+    if (!space) return tl::unexpected(std::move(space).error().within(state_->file));
+    spaces.push_back(std::move(*space));
   }
 }
 

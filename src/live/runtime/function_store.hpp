@@ -5,17 +5,20 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/result.hpp"
 #include "core/openfaas/deployment.hpp"
+#include "core/openfaas/name_space.hpp"
 
 namespace dfaas {
 
 struct StoredFunction {
   FunctionDeployment deployment;
-  std::string created_at;  ///< RFC 3339.
+  std::string created_at;       ///< RFC 3339.
+  std::optional<int> replicas;  ///< Wanted; nothing for one that was never scaled.
 };
 
 /// A SQLite database; each change is one durable transaction.
@@ -31,7 +34,13 @@ class FunctionStore {
 
   Result<void> put(const FunctionDeployment& deployment, const std::string& created_at);
   Result<void> remove(const FunctionName& function);
+  Result<void> set_replicas(const FunctionName& function, int replicas);
   Result<std::vector<StoredFunction>> all();  ///< Sorted by name.
+
+  /// Namespaces that were made, beside those that functions are in.
+  Result<void> put_namespace(const Namespace& space);
+  Result<void> remove_namespace(const std::string& name);
+  Result<std::vector<Namespace>> namespaces();  ///< Sorted by name.
 
  private:
   struct State;

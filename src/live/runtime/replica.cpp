@@ -35,46 +35,49 @@ Instant now() {
 }
 
 /// Lines of `text` go to the log; what follows the last line feed stays.
-void log_lines(const FunctionName& function, std::string_view stream, std::string& text) {
+void log_lines(const FunctionName& function, std::string_view stream, std::string& text,
+               const OutputSink& sink) {
   std::size_t from = 0;
   for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', from)) {
     log_event(LogLevel::info, "function_output",
               {{"function", function.full()},
                {"stream", std::string(stream)},
                {"text", text.substr(from, end - from)}});
+    sink(function, text.substr(from, end - from));
     from = end + 1;
   }
   text.erase(0, from);
   if (text.size() <= line_bytes_max) return;
   text += '\n';
-  log_lines(function, stream, text);
+  log_lines(function, stream, text, sink);
 }
 
 /// Until the last process that holds the pipe is gone.
 asio::awaitable<void> log_output(FunctionName function, std::string stream,
-                                 asio::readable_pipe pipe) {
+                                 asio::readable_pipe pipe, OutputSink sink) {
   std::array<char, 4096> piece{};
   std::string text;
   for (;;) {
     const auto [error, bytes] = co_await pipe.async_read_some(asio::buffer(piece), as_result);
     if (error) break;
     text.append(piece.data(), bytes);
-    log_lines(function, stream, text);
+    log_lines(function, stream, text, sink);
   }
   if (text.empty()) co_return;
   text += '\n';
-  log_lines(function, stream, text);
+  log_lines(function, stream, text, sink);
 }
 
 }  // namespace
 
 Replica::Replica(asio::any_io_executor executor, TaskGroup* tasks, FunctionName function,
-                 std::shared_ptr<const RunPlan> plan, KeeperLink keeper)
+                 std::shared_ptr<const RunPlan> plan, KeeperLink keeper, OutputSink output)
     : executor_(std::move(executor)),
       tasks_(tasks),
       function_(std::move(function)),
       plan_(std::move(plan)),
-      keeper_(std::move(keeper)) {}
+      keeper_(std::move(keeper)),
+      output_(std::move(output)) {}
 
 bool Replica::alive() const {
   return keeper_.alive() && !retiring && (!resident_ || !resident_->has_ended());
@@ -104,8 +107,10 @@ asio::awaitable<Result<void>> Replica::start(std::shared_ptr<Replica> self) {
   self->resident_ = std::move(*process);
   boost::system::error_code ignored;  // It gets no input.
   self->resident_->input().close(ignored);
-  self->tasks_->spawn(log_output(self->function_, "stdout", std::move(self->resident_->output())));
-  self->tasks_->spawn(log_output(self->function_, "stderr", std::move(self->resident_->errors())));
+  self->tasks_->spawn(
+      log_output(self->function_, "stdout", std::move(self->resident_->output()), self->output_));
+  self->tasks_->spawn(
+      log_output(self->function_, "stderr", std::move(self->resident_->errors()), self->output_));
   if (self->ended_) self->resident_->on_end(self->ended_);
 
   const Instant until = now() + start_patience;
@@ -171,19 +176,23 @@ asio::awaitable<Result<RunningProcess>> Replica::spawn(ProcessCommand command) {
     if (first.process.has_ended() || now() - first.since > ahead_age_max) continue;
     co_return std::move(first.process);
   }
-  if (!keeper_.temporary().empty()) {
-    command.environment.push_back("TMPDIR=" + keeper_.temporary());
-  }
+  add_places(command.environment);
   co_return co_await keeper_.spawn(std::move(command));
+}
+
+void Replica::add_places(std::vector<std::string>& environment) const {
+  if (keeper_.temporary().empty()) return;
+  environment.push_back("TMPDIR=" + keeper_.temporary());
+  if (!plan_->spec.secrets.empty()) {
+    environment.push_back("secret_mount_path=" + keeper_.temporary() + "/secrets");
+  }
 }
 
 ProcessCommand Replica::standing_command() const {
   ProcessCommand command{.arguments = plan_->command,
                          .environment = plan_->environment,
                          .combine_output = plan_->watchdog.combine_output};
-  if (!keeper_.temporary().empty()) {
-    command.environment.push_back("TMPDIR=" + keeper_.temporary());
-  }
+  add_places(command.environment);
   return command;
 }
 

@@ -28,11 +28,14 @@
 
 namespace dfaas {
 
+/// Takes a line that a process wrote.
+using OutputSink = std::function<void(const FunctionName&, std::string)>;
+
 class Replica {
  public:
   /// `tasks` runs what goes on beside calls.
   Replica(boost::asio::any_io_executor executor, TaskGroup* tasks, FunctionName function,
-          std::shared_ptr<const RunPlan> plan, KeeperLink keeper);
+          std::shared_ptr<const RunPlan> plan, KeeperLink keeper, OutputSink output);
 
   /// Waits until it can take calls: sandbox complete and, in mode http, its process answering. Starts that
   /// process. Errors: unavailable or timed_out, for people.
@@ -74,6 +77,7 @@ class Replica {
   };
 
   [[nodiscard]] ProcessCommand standing_command() const;
+  void add_places(std::vector<std::string>& environment) const;
   boost::asio::awaitable<Result<Descriptor>> open_connection();
   boost::asio::awaitable<bool> answers_ready();
 
@@ -85,6 +89,7 @@ class Replica {
   bool is_ready_ = false;
   bool is_filling_ = false;
   std::optional<RunningProcess> resident_;
+  OutputSink output_;
   std::function<void()> ended_;
   std::vector<ClientConnection> idle_;
   std::deque<Ahead> ahead_;

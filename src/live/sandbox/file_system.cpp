@@ -202,6 +202,13 @@ Result<void> write_secrets(const std::string& root, const ReplicaSpec& spec, uns
       !made) {
     return made;
   }
+  if (auto copied = copy_secrets(directory, spec, owner); !copied) return copied;
+  return set_attributes(directory, MOUNT_ATTR_RDONLY);
+}
+
+}  // namespace
+
+Result<void> copy_secrets(const std::string& directory, const ReplicaSpec& spec, unsigned owner) {
   for (const auto& [name, file] : spec.secrets) {
     std::ifstream source(file, std::ios::binary);
     std::stringstream text;
@@ -217,10 +224,8 @@ Result<void> write_secrets(const std::string& root, const ReplicaSpec& spec, uns
     if (made >= 0) ::close(made);
     if (!written) return failed("secret " + name);
   }
-  return set_attributes(directory, MOUNT_ATTR_RDONLY);
+  return {};
 }
-
-}  // namespace
 
 Result<void> enter_file_system(const SandboxSettings& settings, const ReplicaSpec& spec,
                                unsigned owner) {

@@ -10,6 +10,8 @@
 /// Limits  Linux 5.12 (mount_setattr).
 #pragma once
 
+#include <string>
+
 #include "core/base/result.hpp"
 #include "live/sandbox/spec.hpp"
 
@@ -19,5 +21,8 @@ namespace dfaas {
 /// and have their privileges. `owner` will own the secrets.
 Result<void> enter_file_system(const SandboxSettings& settings, const ReplicaSpec& spec,
                                unsigned owner);
+
+/// Copies the secrets of `spec` into `directory`, for its user alone.
+Result<void> copy_secrets(const std::string& directory, const ReplicaSpec& spec, unsigned owner);
 
 }  // namespace dfaas

@@ -180,6 +180,12 @@ Result<void> confine(const ReplicaPlan& plan, const Cgroups& cgroups, uid_t user
     const std::string name = host_name_of(spec.name);
     if (::sethostname(name.data(), name.size()) != 0) return failed("host name");
   }
+  if (plan.tier == SandboxTier::landlock && !spec.secrets.empty()) {
+    const std::string directory = plan.temporary + "/secrets";
+    const unsigned owner = changes_user ? function_user : user;
+    if (::mkdir(directory.c_str(), 0755) != 0) return failed(directory);
+    if (auto copied = copy_secrets(directory, spec, owner); !copied) return copied;
+  }
   if (plan.tier == SandboxTier::landlock && changes_user &&
       ::chown(plan.temporary.c_str(), function_user, function_user) != 0) {
     return failed(plan.temporary);

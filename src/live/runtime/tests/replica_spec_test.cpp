@@ -62,8 +62,9 @@ TEST(ReplicaSpec, HostNetworkNeedsThePermissionOfTheNode) {
   auto wanted = deployment();
   wanted.annotations["dfaas.network"] = "host";
   EXPECT_THAT(plan(wanted).error().message, HasSubstr("sandbox.host_network"));
-  EXPECT_TRUE(plan_replica(wanted, {}, "/usr/bin/cat", "", 1, {.host_network_allowed = true}, {}, full())
-                  ->host_network);
+  EXPECT_TRUE(
+      plan_replica(wanted, {}, "/usr/bin/cat", "", 1, {.host_network_allowed = true}, {}, full())
+          ->host_network);
   wanted.annotations["dfaas.network"] = "some";
   EXPECT_FALSE(plan(wanted));
   wanted.annotations = {{"dfaas.netwrok", "host"}};

@@ -47,7 +47,7 @@ struct ExternalObservation {
   bool explore = false;
 };
 
-/// But for rounding, which shares then are scaled by.
+/// Within 1e-6, of rounding: the shares are scaled by it then.
 bool sums_to_one(double sum);
 
 /// What is no number becomes 0, ratios are brought into [0, 1].

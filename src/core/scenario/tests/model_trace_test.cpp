@@ -13,8 +13,8 @@
 namespace dfaas {
 namespace {
 
-/// light - mid - heavy - other, all with figlet but light, which has ocr; other is of another organisation,
-/// mute without an agent.
+/// A row light - mid - heavy - other, and mute beside heavy. All run figlet and own, but light, which runs
+/// ocr. other is of another organisation, mute has no agent.
 Scenario federation() {
   Scenario scenario{.name = "four"};
   scenario.functions = {{.name = *FunctionName::parse("figlet")},

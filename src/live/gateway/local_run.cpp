@@ -31,6 +31,7 @@ constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t piece_bytes = 32 * 1024;
 constexpr std::size_t held_back_bytes_max = 64 * 1024;
 constexpr std::size_t error_text_bytes_max = 4096;
+constexpr Millis errors_patience{1000};
 
 /// A run in progress; lives in the frame of run_here().
 struct Run {
@@ -41,6 +42,8 @@ struct Run {
   Instant since;            ///< When the slot was taken.
   bool output_done = false;
   std::string error_text;
+  bool errors_done = false;
+  asio::steady_timer errors_closed;  ///< Cancelled when all that it said on standard error is here.
   LineSplitter error_lines;
 };
 
@@ -103,10 +106,12 @@ asio::awaitable<void> gather_errors(Run* run) {
         co_await run->process.errors().async_read_some(asio::buffer(piece), as_result);
     log_lines(run, error ? run->error_lines.finish()
                          : run->error_lines.add(std::string_view(piece.data(), bytes)));
-    if (error) co_return;
+    if (error) break;
     const std::size_t room = error_text_bytes_max - run->error_text.size();
     run->error_text.append(piece.data(), std::min(room, bytes));
   }
+  run->errors_done = true;
+  run->errors_closed.cancel();
 }
 
 void add_common_headers(const Run& run, ResponseHead& head) {
@@ -197,6 +202,11 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   } else {
     const bool is_good = exit.status == 0 && !call->late && !call->too_large;
     std::string text = std::move(held);
+    if (!is_good && !run->errors_done) {
+      // Its output may end before we have read why; its group is dead, so this takes moments.
+      run->errors_closed.expires_after(errors_patience);
+      std::ignore = co_await run->errors_closed.async_wait(as_result);
+    }
     if (!is_good) std::tie(status, text) = failure_of(*run, exit);
     ResponseHead head = answer_head(*run, status);
     if (!is_good) head.headers.set("Content-Type", "text/plain");
@@ -287,7 +297,8 @@ asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
           .call = call,
           .process = std::move(*spawned),
           .first_piece = first_piece,
-          .since = taken};
+          .since = taken,
+          .errors_closed = asio::steady_timer(core->executor)};
   call->abort = [&run] { run.process.kill(); };
   if (call->over()) run.process.kill();
   const Instant since = now();

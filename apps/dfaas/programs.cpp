@@ -13,6 +13,7 @@
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
+#include "core/strategy/external_model.hpp"
 #include "live/agent/model_client.hpp"
 #include "live/files/files.hpp"
 #include "live/node/death_pipe.hpp"

@@ -19,11 +19,14 @@
 #include "core/base/duration.hpp"
 #include "core/base/text.hpp"
 #include "core/scenario/families.hpp"
+#include "core/scenario/model_trace.hpp"
 #include "core/scenario/scenario_file.hpp"
 #include "core/scenario/trace.hpp"
+#include "core/strategy/external_model.hpp"
 #include "live/files/files.hpp"
 #include "sim/compare/comparison.hpp"
 #include "sim/oracle/input_json.hpp"
+#include "sim/world/recorded_model.hpp"
 
 namespace dfaas {
 namespace {
@@ -39,6 +42,7 @@ struct SimOptions {
   std::string period;
   std::string heartbeat;  ///< Empty: 500ms, or what was recorded.
   std::vector<std::string> trace_files;
+  std::string model_trace_file;
   std::string log_file;
   std::string input_file;
   std::string json_file;
@@ -128,7 +132,7 @@ std::vector<std::string> family_names() {
 std::vector<std::string> strategy_names() {
   std::vector<std::string> names;
   for (const Strategy& strategy : strategies()) {
-    if (strategy.name != "external_model") names.emplace_back(strategy.name);
+    if (strategy.name != external_model_name) names.emplace_back(strategy.name);
   }
   names.emplace_back(omni_name);
   return names;
@@ -253,6 +257,38 @@ void replay(ComparisonPlan& plan, const SimOptions& options,
   take_recorded_settings(plan, *joined, options.heartbeat.empty());
 }
 
+bool asks_model(const Contender& contender) {
+  return !contender.is_omni && contender.strategy.name == external_model_name;
+}
+
+void note_missing_model() {
+  fmt::print(
+      stderr,
+      "dfaas: note: external_model has no model to ask here, so that every call stays at its "
+      "node: dfaas sim run --model-trace FILE replays what one said\n");
+}
+
+/// What answers the nodes, if the contender asks anybody.
+Result<ExternalModel> recorded_model(const SimOptions& options, const Contender& contender,
+                                     const Scenario& scenario) {
+  const std::string& file = options.model_trace_file;
+  if (!asks_model(contender)) {
+    if (file.empty()) return nullptr;
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--model-trace: {} asks no model: give --strategy external_model",
+                            contender.name()));
+  }
+  if (file.empty()) {
+    note_missing_model();
+    return nullptr;
+  }
+  const auto text = read_file(file, data_bytes_max);
+  if (!text) return fail(text.error().code, text.error().message);
+  auto trace = parse_model_trace(*text, scenario);
+  if (!trace) return tl::unexpected(std::move(trace).error().within(file));
+  return model_of(std::move(*trace), scenario);
+}
+
 Result<void> sim_run(SimOptions options) {
   auto joined = traces_of(options);
   if (!joined) return pass_on(std::move(joined));
@@ -271,6 +307,10 @@ Result<void> sim_run(SimOptions options) {
   if (!scenario) return pass_on(std::move(scenario));
   if (auto valid = validate(*scenario); !valid) return valid;
   const Contender& contender = plan->contenders.front();
+  RunOptions run_options = options_of(*plan, contender, seed);
+  auto model = recorded_model(options, contender, *scenario);
+  if (!model) return pass_on(std::move(model));
+  run_options.external = std::move(*model);
   RunTally tally(*scenario);
   std::string log;
   if (!options.log_file.empty()) {
@@ -283,7 +323,7 @@ Result<void> sim_run(SimOptions options) {
         fmt::format("simulated {:.0f} s of {:.0f} s", to_seconds(at), to_seconds(duration)));
   };
   std::optional<OracleScore> oracle;
-  auto run = run_scored(options_of(*plan, contender, seed), tally, oracle, plan->with_oracle);
+  auto run = run_scored(run_options, tally, oracle, plan->with_oracle);
   progress.clear();
   if (!run) return pass_on(std::move(run));
   RunFigures& figures = *run;
@@ -358,6 +398,7 @@ Result<void> sim_compare(SimOptions options) {
   if (options.strategies.empty()) options.strategies = strategy_names();
   auto plan = plan_of(options);
   if (!plan) return pass_on(std::move(plan));
+  if (std::ranges::any_of(plan->contenders, asks_model)) note_missing_model();
   const ProgressLine progress;
   auto runs = compare(*plan, [&progress](const RunFigures& f, std::size_t done, std::size_t all) {
     progress.show(fmt::format("{}/{} runs, last {} by {}, seed {}", done, all, f.scenario,
@@ -491,6 +532,8 @@ void add_sim_command(CLI::App& root, ExitStatus& status) {
   run->add_option("--trace", run_options->trace_files,
                   "Replay the calls of this recording in place of the load; once for each node")
       ->allow_extra_args(false);
+  run->add_option("--model-trace", run_options->model_trace_file,
+                  "With external_model: what the model said, from this file of JSON lines");
   run->add_option("--log", run_options->log_file, "Write every call to this CSV file");
   run->add_option("--oracle-input", run_options->input_file,
                   "Write what tools/check-score needs beside the log to this file");

@@ -225,6 +225,107 @@ def test_what_cannot_be_imported_is_told_in_a_sentence(options, words):
     assert words in refused(*options)
 
 
+# --- what a model said
+
+FEDERATION = """
+name = "mine"
+duration = "40s"
+warm_up = "4s"
+[[function]]
+name = "figlet"
+service = "50ms"
+[[node]]
+name = "light"
+slots = 8
+functions = ["figlet"]
+[[node]]
+name = "heavy"
+slots = 8
+functions = ["figlet"]
+[[node]]
+name = "idle"
+slots = 8
+functions = []
+[[load]]
+node = "light"
+function = "figlet"
+rate = 50
+"""
+
+
+def answer(at, local, reject=0.0, node="light", function="figlet", **neighbours):
+    return json.dumps({"at_s": at, "node": node, "function": function, "local": local,
+                       "reject": reject, "neighbours": neighbours}) + "\n"
+
+
+def served_by(log, begin, end):
+    """How calls that arrived in that time ended, as parts of all."""
+    with open(log, encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if begin <= int(row["arrival_us"]) / 1e6 < end]
+    assert len(rows) > 100
+    ends = [row["server"] if row["how"].startswith("served") else row["how"] for row in rows]
+    return {how: ends.count(how) / len(ends) for how in set(ends)}
+
+
+def test_answers_of_a_model_are_followed_and_the_same_again():
+    written("mine.toml", FEDERATION)
+    written("answers.jsonl", answer(0, 0.3, heavy=0.7) + "\n" + answer(20, 0.0, 0.5, heavy=0.5))
+    for log in ("one.csv", "two.csv"):
+        done = dfaas("sim", "run", "mine.toml", "--strategy", "external_model", "--model-trace",
+                     "answers.jsonl", "--log", log)
+        assert "note" not in done.stderr
+    assert read("one.csv") == read("two.csv")
+    assert served_by("one.csv", 4, 20) == pytest.approx({"light": 0.3, "heavy": 0.7}, abs=0.08)
+    assert served_by("one.csv", 23, 40) == pytest.approx({"refused": 0.5, "heavy": 0.5}, abs=0.08)
+    result = run("mine.toml", "--strategy", "external_model", "--model-trace", "answers.jsonl")
+    assert "--model-trace answers.jsonl" in result["command"]
+
+
+def test_without_answers_everything_stays_at_its_node_and_a_note_says_so():
+    written("mine.toml", FEDERATION)
+    done = dfaas("sim", "run", "mine.toml", "--strategy", "external_model", "--log", "log.csv")
+    assert "note: external_model has no model to ask here" in done.stderr
+    assert "--model-trace" in done.stderr
+    assert served_by("log.csv", 0, 40).get("heavy", 0) == 0
+    done = dfaas("sim", "compare", "--families", "mine.toml", "--strategies",
+                 "external_model,all_local")
+    assert "note: external_model" in done.stderr
+
+
+@pytest.mark.parametrize("lines, words", [
+    (answer(0, 1, node="hevy"), 'line 1: node: "hevy" is not in the scenario'),
+    (answer(0, 1, function="ocr"), "line 1: function: ocr is not in the scenario"),
+    (answer(0, 1) + answer(1, 0.5, heavy=0.4), "line 2: local: with the other shares it sums to 0.9"),
+    (answer(0, 1.5, heavy=-0.5), 'line 1: local: "1.5" is not a number from 0 to 1'),
+    (answer(0, 0, idle=1), "line 1: neighbours.idle: does not run figlet"),
+    (answer(2, 1) + answer(1, 1), "line 2: at_s 1 is before the 2 of line 1"),
+    ("0,light,figlet\n", "line 1: "),
+    ("", "line 1: a trace of a model's answers has one at least"),
+])
+def test_wrong_answers_are_told_with_file_and_line(lines, words):
+    written("mine.toml", FEDERATION)
+    written("answers.jsonl", lines)
+    done = dfaas("sim", "run", "mine.toml", "--strategy", "external_model", "--model-trace",
+                 "answers.jsonl", check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"answers.jsonl: {words}" in done.stderr
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+
+
+def test_answers_are_for_the_strategy_that_asks_for_them():
+    written("mine.toml", FEDERATION)
+    written("answers.jsonl", answer(0, 1))
+    for strategy in ("grant_and_spill", "omni"):
+        done = dfaas("sim", "run", "mine.toml", "--strategy", strategy, "--model-trace",
+                     "answers.jsonl", check=False)
+        assert done.returncode == 2
+        assert f"{strategy} asks no model" in done.stderr
+    done = dfaas("sim", "run", "mine.toml", "--strategy", "external_model", "--model-trace",
+                 "gone.jsonl", check=False)
+    assert done.returncode == 1
+    assert "gone.jsonl" in done.stderr
+
+
 # --- the page of a run
 
 @pytest.mark.parametrize("family, nodes", [("test1", 3), ("speed100", 100)])

@@ -18,6 +18,7 @@
 #include "core/openfaas/status.hpp"
 #include "core/scenario/import_azure.hpp"
 #include "core/scenario/import_original.hpp"
+#include "core/scenario/model_trace.hpp"
 #include "core/scenario/recorder.hpp"
 #include "core/scenario/replay.hpp"
 #include "core/scenario/scenario_file.hpp"
@@ -258,6 +259,38 @@ void run_trace(std::string_view bytes) {
   is_accepted(apply_trace(*scenario, joined->trace));
 }
 
+/// Of three nodes in a row, light - mid - heavy.
+void run_model_trace(std::string_view bytes) {
+  Scenario scenario{.name = "fuzz"};
+  for (const char* name : {"figlet", "ocr"}) {
+    scenario.functions.push_back({.name = *FunctionName::parse(name)});
+  }
+  for (const char* name : {"light", "mid", "heavy"}) {
+    scenario.nodes.push_back({.name = *NodeName::parse(name),
+                              .pools = {{.name = "cpu", .slots = 1}},
+                              .functions = {{.function = 0}, {.function = 1}}});
+  }
+  scenario.links = {{.a = 0, .b = 1}, {.a = 1, .b = 2}};
+  const auto trace = parse_model_trace(bytes, scenario);
+  if (!is_accepted(trace)) return;
+  for (const auto& [of, answers] : trace->answers) {
+    DFAAS_ASSERT(of.first < 3 && of.second < 2, "only what the scenario has");
+    DFAAS_ASSERT(std::ranges::is_sorted(answers, {}, &RecordedAnswer::at), "in order of time");
+    for (const RecordedAnswer& answer : answers) {
+      double sum = answer.local + answer.refused;
+      DFAAS_ASSERT(answer.local >= 0 && answer.refused >= 0, "shares are parts");
+      for (const auto& [neighbour, share] : answer.neighbours) {
+        DFAAS_ASSERT(share >= 0, "shares are parts");
+        DFAAS_ASSERT(neighbour == of.first + 1 || neighbour + 1 == of.first, "of neighbours");
+        sum += share;
+      }
+      DFAAS_ASSERT(sum > 1 - 1e-9 && sum < 1 + 1e-9, "shares are parts of one");
+    }
+    DFAAS_ASSERT(trace->in_force(of.first, of.second, answers.back().at) == &answers.back(),
+                 "the last one holds");
+  }
+}
+
 /// Lines of a gateway's recording: what is taken becomes a recording that can be read.
 void run_recorder(std::string_view bytes) {
   CallRecorder recorder(*NodeName::parse("fuzz"));
@@ -314,13 +347,14 @@ void run_load_plan(std::string_view bytes) {
       bytes, [](const std::string& /*file*/) -> Result<std::string> { return "body"; }));
 }
 
-constexpr std::array<FuzzTarget, 17> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 18> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
                                             {"import_azure", run_import_azure},
                                             {"import_original", run_import_original},
                                             {"load_plan", run_load_plan},
+                                            {"model_trace", run_model_trace},
                                             {"names", run_names},
                                             {"observation", run_observation},
                                             {"plan", run_plan},

@@ -40,7 +40,7 @@ std::map<std::string, std::string> map_of(const YAML::Node& node, const std::str
   }
   for (const auto& entry : node) {
     const std::string key = text_of(entry.first, place);
-    map[key] = text_of(entry.second, place + "." + key);
+    map[key] = text_of(entry.second, fmt::format("{}.{}", place, key));
   }
   return map;
 }

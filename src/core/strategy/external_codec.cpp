@@ -51,7 +51,7 @@ ExternalShares read_shares(const Fields& fields, std::span<const NodeId> neighbo
     if (name == "local" || name == "reject" || neighbour_of(name, neighbours) != nullptr) continue;
     fields.fail_at(in_quotes(name, 60), "is none of local, reject and the neighbours asked for");
   }
-  if (std::abs(sum - 1) > sum_tolerance) {
+  if (!sums_to_one(sum)) {
     fields.fail_at("local", fmt::format("with the other shares it sums to {}, not to 1", sum));
   }
   shares.local /= sum;
@@ -61,6 +61,8 @@ ExternalShares read_shares(const Fields& fields, std::span<const NodeId> neighbo
 }
 
 }  // namespace
+
+bool sums_to_one(double sum) { return std::abs(sum - 1) <= sum_tolerance; }
 
 std::string external_observation_json(const ExternalObservation& observation) {
   json seen = json::object();

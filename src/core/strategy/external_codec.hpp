@@ -47,6 +47,9 @@ struct ExternalObservation {
   bool explore = false;
 };
 
+/// Within 1e-6, of rounding: the shares are scaled by it then.
+bool sums_to_one(double sum);
+
 /// What is no number becomes 0, ratios are brought into [0, 1].
 std::string external_observation_json(const ExternalObservation& observation);
 

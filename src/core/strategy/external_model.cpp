@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "core/strategy/external_model.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include <vector>
 
 #include "core/strategy/capacity.hpp"
+#include "core/strategy/external_codec.hpp"
 #include "core/strategy/sharers.hpp"
 
 namespace dfaas {
 namespace {
 
 bool is_share(double value) { return value >= 0 && value <= 1; }
-
-bool is_usable(const ExternalShares& told) {
-  double sum = told.local + told.refused;
-  bool are_shares = is_share(told.local) && is_share(told.refused);
-  for (const auto& [id, share] : told.neighbours) {
-    are_shares = are_shares && is_share(share);
-    sum += share;
-  }
-  return are_shares && std::abs(sum - 1) <= 1e-6;
-}
 
 /// As told, among those who are there.
 FunctionPlan plan_as_told(const NodeView& view, const FunctionView& function,
@@ -39,6 +29,16 @@ FunctionPlan plan_as_told(const NodeView& view, const FunctionView& function,
 }
 
 }  // namespace
+
+bool is_usable(const ExternalShares& told) {
+  double sum = told.local + told.refused;
+  bool are_shares = is_share(told.local) && is_share(told.refused);
+  for (const auto& [id, share] : told.neighbours) {
+    are_shares = are_shares && is_share(share);
+    sum += share;
+  }
+  return are_shares && sums_to_one(sum);
+}
 
 StrategyResult plan_external_model(const NodeView& view, const StrategyMemory& /*memory*/,
                                    Random& /*random*/) {

@@ -10,9 +10,17 @@
 /// Source  The RL agent of the DFaaS prototype, for any number of neighbours and functions.
 #pragma once
 
+#include <string_view>
+
+#include "core/model/node_view.hpp"
 #include "core/strategy/strategy.hpp"
 
 namespace dfaas {
+
+inline constexpr std::string_view external_model_name = "external_model";
+
+/// Whether they are parts of 1, as they must be: by others nobody goes.
+bool is_usable(const ExternalShares& told);
 
 StrategyResult plan_external_model(const NodeView& view, const StrategyMemory& memory,
                                    Random& random);

@@ -20,6 +20,7 @@
 #include "core/base/text.hpp"
 #include "core/control/external_observer.hpp"
 #include "core/json/fields.hpp"
+#include "core/strategy/external_model.hpp"
 #include "live/haproxy/front_door.hpp"
 #include "live/membership/membership.hpp"
 #include "live/net/listener.hpp"

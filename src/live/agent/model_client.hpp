@@ -22,7 +22,6 @@
 
 namespace dfaas {
 
-inline constexpr std::string_view external_model_name = "external_model";
 inline constexpr std::string_view model_url_missing =
     "strategy external_model needs the setting external_model.url, such as http://127.0.0.1:8000";
 

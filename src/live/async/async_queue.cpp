@@ -381,7 +381,7 @@ namespace {
 /// How a coroutine of one thread waits for the other one.
 template <class Value>
 struct Waiter {
-  explicit Waiter(asio::any_io_executor executor) : wake(std::move(executor)) {}
+  explicit Waiter(const asio::any_io_executor& executor) : wake(executor) {}
   asio::steady_timer wake;
   std::optional<Result<Value>> result;  ///< Of the home thread.
   std::optional<Result<Value>> found;   ///< Of the queue's thread, until it is handed over.

@@ -111,7 +111,7 @@ Result<fs::path> SecretStore::grant(const FunctionName& function,
     if (!value) return pass_on(std::move(value));
     values.emplace_back(name, std::move(*value));
   }
-  const fs::path directory = granted(function);
+  fs::path directory = granted(function);
   if (auto made = make_directory(directory, 0700); !made) return pass_on(std::move(made));
   for (const auto& [name, value] : values) {
     if (auto put = put_file(directory / name, value); !put) return pass_on(std::move(put));

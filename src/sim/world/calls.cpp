@@ -124,7 +124,9 @@ void World::close(Ticket ticket, CallEnd how) {
   const Call call = calls_.take(ticket);
   const ScenarioLoad& load = load_of(call);
   const bool is_served = how == CallEnd::served_here || how == CallEnd::served_by_peer;
+  const bool is_late = is_served && now() - call.arrived > deadlines_[load.function];
   totals_.ended = now() - Instant{};
+  if (nodes_[load.node].model) count_end(call, how, is_late);
   listener_.on_end(
       {.arrival = call.arrived - Instant{},
        .end = now() - Instant{},
@@ -133,8 +135,25 @@ void World::close(Ticket ticket, CallEnd how) {
        .server = static_cast<std::uint32_t>(how == CallEnd::served_by_peer ? call.peer : load.node),
        .tries = call.tries,
        .how = how,
-       .is_late = is_served && now() - call.arrived > deadlines_[load.function],
+       .is_late = is_late,
        .service_time = call.service_time});
+}
+
+/// As the gateway counts, which ends a call at its deadline: there is no late answer, it is a failure of
+/// the node that the user asked.
+void World::count_end(const Call& call, CallEnd how, bool is_late) {
+  const ScenarioLoad& load = load_of(call);
+  AnswerCounts& counts = nodes_[load.node].model->counts[load.function];
+  if (how == CallEnd::served_by_peer) {
+    AnswerCounts::Peer& peer = counts.peers[ids_[call.peer]];
+    peer.answer_time += std::chrono::duration_cast<Micros>(now() - call.offered);
+    if (!is_late) ++peer.good;
+  }
+  if (how == CallEnd::served_by_peer && !is_late) return;
+  ++counts.kept;
+  if (how != CallEnd::served_here || is_late) return;
+  ++counts.kept_good;
+  counts.served_here_time += std::chrono::duration_cast<Micros>(now() - call.arrived);
 }
 
 /// Starts those whom the dispatcher gave a slot.
@@ -156,6 +175,7 @@ void World::offer(Ticket ticket, NodeIndex peer) {
   ++call.attempt;
   ++call.tries;
   call.peer = peer;
+  call.offered = now();
   call.guest = {};
   call.is_at_peer = true;
   call.is_accepted = false;

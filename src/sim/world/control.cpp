@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/assert.hpp"
+#include "core/strategy/external_model.hpp"
 #include "sim/world/world.hpp"
 
 namespace dfaas {
@@ -42,10 +43,18 @@ void World::start_agent(NodeIndex at) {
     if (nodes_[neighbour.node].controller) admit(neighbour.node, back);
   }
   Random phase = random_stream(options_.seed, phase_purpose + boot, at);
-  after(from_seconds(uniform(phase, 0, to_seconds(options_.heartbeat))),
-        {.what = Happening::heartbeat,
-         .subject = {.index = static_cast<std::uint32_t>(at),
-                     .stamp = static_cast<std::uint32_t>(node.agent_boot)}});
+  const Micros first = from_seconds(uniform(phase, 0, to_seconds(options_.heartbeat)));
+  const Ticket agent{.index = static_cast<std::uint32_t>(at),
+                     .stamp = static_cast<std::uint32_t>(node.agent_boot)};
+  after(first, {.what = Happening::heartbeat, .subject = agent});
+  node.model.reset();
+  if (!options_.external || strategy_.name != external_model_name) return;
+  node.model = std::make_unique<ModelSide>(options_.external_keep);
+  node.model->counts.resize(scenario_.functions.size());
+  node.model->asked_at = now();
+  node.model->busy_seconds = totals_.nodes[at].busy_seconds;
+  // Half way between two heartbeats: what neighbours said last is known, and a plan may come again.
+  after(first + Micros(options_.heartbeat) / 2, {.what = Happening::model_asked, .subject = agent});
 }
 
 void World::admit(NodeIndex at, const Links::Neighbour& neighbour) {
@@ -57,15 +66,71 @@ void World::admit(NodeIndex at, const Links::Neighbour& neighbour) {
                              .slot = static_cast<int>(place) + 1});
 }
 
+/// The agent itself, not one that started in its place since.
+bool World::is_there(Ticket agent) const {
+  const Node& node = nodes_[agent.index];
+  return node.controller && static_cast<std::uint32_t>(node.agent_boot) == agent.stamp;
+}
+
+GatewayObservation World::observe(NodeIndex at) const {
+  GatewayObservation seen = nodes_[at].dispatcher->observe(now());
+  seen.boot = "g" + std::to_string(nodes_[at].era);
+  if (!nodes_[at].model) return seen;
+  for (FunctionIndex index = 0; index < scenario_.functions.size(); ++index) {
+    const AnswerCounts& counts = nodes_[at].model->counts[index];
+    const auto function = std::ranges::lower_bound(seen.functions, scenario_.functions[index].name,
+                                                   {}, &FunctionObservation::function);
+    if (function == seen.functions.end() || function->function != scenario_.functions[index].name) {
+      continue;
+    }
+    function->kept = counts.kept;
+    function->kept_good = counts.kept_good;
+    function->served_here = counts.kept_good;
+    function->served_here_time = counts.served_here_time;
+    for (PeerCounters& peer : function->peers) {
+      const auto answered = counts.peers.find(peer.id);
+      if (answered == counts.peers.end()) continue;
+      peer.good = answered->second.good;
+      peer.answer_time = answered->second.answer_time;
+    }
+  }
+  return seen;
+}
+
 void World::beat(Ticket agent) {
+  if (!is_there(agent)) return;
+  const NodeIndex at = agent.index;
+  after(options_.heartbeat, {.what = Happening::heartbeat, .subject = agent});
+  step(at, Observed{observe(at)});
+  step(at, HeartbeatElapsed{});
+}
+
+/// As the live agent does: what cannot be used is no answer.
+void World::ask_model(Ticket agent) {
+  if (!is_there(agent)) return;
   const NodeIndex at = agent.index;
   Node& node = nodes_[at];
-  if (!node.controller || static_cast<std::uint32_t>(node.agent_boot) != agent.stamp) return;
-  after(options_.heartbeat, {.what = Happening::heartbeat, .subject = agent});
-  GatewayObservation seen = node.dispatcher->observe(now());
-  seen.boot = "g" + std::to_string(node.era);
-  step(at, Observed{std::move(seen)});
-  step(at, HeartbeatElapsed{});
+  after(options_.effective_period(), {.what = Happening::model_asked, .subject = agent});
+  const auto questions = node.model->observer.questions(
+      now(), observe(at), node.controller->view(now()), busy_ratio_since_asked(at), false);
+  for (const ExternalQuestion& question : questions) {
+    auto shares = options_.external(now() - Instant{}, at, question);
+    if (!shares || !is_usable(*shares)) continue;
+    node.model->answers.take(question.function, std::move(*shares), now());
+  }
+  step(at, ExternalSaid{.shares = node.model->answers.in_force(now()).shares});
+}
+
+/// Of the node's slots, which stand for its processors; a call counts whole where it begins.
+double World::busy_ratio_since_asked(NodeIndex at) {
+  ModelSide& model = *nodes_[at].model;
+  double slots = 0;
+  for (const ScenarioPool& pool : scenario_.nodes[at].pools) slots += pool.slots;
+  const Instant since = std::exchange(model.asked_at, now());
+  const double seconds = to_seconds(std::chrono::duration_cast<Micros>(now() - since));
+  const double busy_until_now = totals_.nodes[at].busy_seconds;
+  const double busy = busy_until_now - std::exchange(model.busy_seconds, busy_until_now);
+  return slots > 0 && seconds > 0 ? std::min(busy / (slots * seconds), 1.0) : 0;
 }
 
 void World::step(NodeIndex at, const ControllerEvent& event) {

@@ -16,12 +16,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
 
 #include "core/base/instant.hpp"
 #include "core/base/result.hpp"
+#include "core/control/external_observer.hpp"
 #include "core/dataplane/dispatcher.hpp"
 #include "core/model/routing_plan.hpp"
 #include "core/scenario/scenario.hpp"
@@ -33,6 +35,11 @@ namespace dfaas {
 /// The reference that knows the present state of every neighbour, and needs no strategy.
 inline constexpr std::string_view omni_name = "omni";
 
+/// The model of strategy external_model: its answer to one question of `node`, `at` from the start; nothing
+/// where it gives none. Question and answer are those of a live node, ids are those of node_id_of().
+using ExternalModel = std::function<std::optional<ExternalShares>(
+    Micros at, NodeIndex node, const ExternalQuestion& question)>;
+
 struct RunOptions {
   Strategy strategy;  ///< Ignored with is_omni.
   bool is_omni = false;
@@ -41,6 +48,10 @@ struct RunOptions {
   std::optional<Millis> period;  ///< Of control; unset: the strategy's own.
   Millis heartbeat{500};
   DispatcherSettings dispatcher;
+  /// Asked by each agent about each of its functions, once a period, if the strategy is external_model;
+  /// answers at once. Unset, and where it said nothing usable yet: every call stays at its node.
+  ExternalModel external;
+  Millis external_keep{10'000};  ///< How long an answer holds, as setting external_model.keep_ms.
 
   [[nodiscard]] std::string_view name() const { return is_omni ? omni_name : strategy.name; }
   [[nodiscard]] Millis effective_period() const { return period.value_or(strategy.period); }

@@ -118,6 +118,8 @@ void World::happen(const Event& event) {
       return;
     case Happening::heartbeat:
       return beat(subject);
+    case Happening::model_asked:
+      return ask_model(subject);
     case Happening::exchange_arrived:
       return receive_exchange(subject);
     case Happening::answer_exchanged:

@@ -6,12 +6,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/control/controller.hpp"
+#include "core/control/external_observer.hpp"
 #include "core/dataplane/dispatcher.hpp"
 #include "core/scenario/scenario.hpp"
 #include "sim/engine/event_queue.hpp"
@@ -43,6 +45,7 @@ class World {
     cancel_arrived,    ///< The peer hears that the origin gave up guest.
     given_up,          ///< The user of call left.
     heartbeat,         ///< Of node `subject`.
+    model_asked,       ///< By the agent of node `subject`.
     exchange_arrived,  ///< Of message.
     answer_exchanged,  ///< Of message.
     exchange_failed,   ///< Of message.
@@ -59,9 +62,34 @@ class World {
     Ticket subject;
   };
 
+  /// What the gateway counts of a function beside what the dispatcher does; names as in PeerCounters and
+  /// FunctionObservation.
+  struct AnswerCounts {
+    struct Peer {
+      std::uint64_t good = 0;
+      Micros answer_time{0};
+    };
+    std::uint64_t kept = 0;
+    std::uint64_t kept_good = 0;  ///< Those of served_here alone: what was refused is not good.
+    Micros served_here_time{0};
+    std::map<NodeId, Peer> peers;
+  };
+
+  /// What an agent keeps of the model of strategy external_model, and what is counted for it alone.
+  struct ModelSide {
+    explicit ModelSide(Micros keep) : answers(keep) {}
+
+    ExternalObserver observer;
+    ExternalAnswers answers;
+    std::vector<AnswerCounts> counts;  ///< By function.
+    Instant asked_at{};
+    double busy_seconds = 0;  ///< Of the node's slots, until then.
+  };
+
   struct Node {
     std::unique_ptr<Dispatcher> dispatcher;
     std::unique_ptr<Controller> controller;                ///< Null while its agent is away.
+    std::unique_ptr<ModelSide> model;                      ///< Null where no model is asked.
     std::vector<const ScenarioDeployment*> deployment_of;  ///< By function; null: not here.
     std::vector<Instant> warm_until;                       ///< By function; of those that go cold.
     bool is_up = false;
@@ -76,6 +104,7 @@ class World {
   struct Call {
     std::uint32_t load = 0;
     Instant arrived{};
+    Instant offered{};            ///< To the peer of this attempt.
     Micros service_time{0};       ///< Where nothing slows it.
     Micros service_time_here{0};  ///< As it runs at its own node.
     RequestId id = 0;
@@ -141,6 +170,7 @@ class World {
   void cancel_guest(const Call& call);
   void drop_guest(Ticket ticket);
   void close(Ticket ticket, CallEnd how);
+  void count_end(const Call& call, CallEnd how, bool is_late);
   void pump(NodeIndex at);
   Micros run_time(NodeIndex at, std::uint32_t function, Micros nominal);
   Micros charge(NodeIndex at, Micros cost);
@@ -158,7 +188,11 @@ class World {
 
   // control.cpp: agents
   void start_agent(NodeIndex at);
+  [[nodiscard]] bool is_there(Ticket agent) const;
+  [[nodiscard]] GatewayObservation observe(NodeIndex at) const;
   void beat(Ticket agent);
+  void ask_model(Ticket agent);
+  double busy_ratio_since_asked(NodeIndex at);
   void step(NodeIndex at, const ControllerEvent& event);
   void act(NodeIndex at, std::vector<ControllerAction> actions, const Message* answered);
   void install(NodeIndex at, const RoutingPlan& plan);

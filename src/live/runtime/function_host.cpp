@@ -173,8 +173,8 @@ struct FunctionHost::State : std::enable_shared_from_this<FunctionHost::State> {
 
   /// Down to what is wanted, those with the fewest calls first.
   void shrink(Place& place) {
-    std::stable_sort(place.replicas.begin(), place.replicas.end(),
-                     [](const auto& a, const auto& b) { return a->in_flight > b->in_flight; });
+    std::sort(place.replicas.begin(), place.replicas.end(),
+              [](const auto& a, const auto& b) { return a->in_flight > b->in_flight; });
     while (static_cast<int>(place.replicas.size()) > place.wanted) {
       retire(std::move(place.replicas.back()));
       place.replicas.pop_back();

@@ -34,7 +34,7 @@ Result<std::string> find_program(const std::string& name, const std::string& roo
                             function.full(), in_quotes(name)));
   }
   for (const char* directory : {"/usr/local/bin/", "/usr/bin/", "/bin/"}) {
-    const std::string path = directory + name;
+    std::string path = directory + name;
     if (is_program(root, path)) return path;
   }
   return fail(

@@ -22,6 +22,7 @@
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
 #include "live/net/http.hpp"
+#include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
 #include "live/telemetry/log.hpp"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+#include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
 
 #include <cstdio>

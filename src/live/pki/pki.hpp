@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// Keys, certificates and the node id that follows from them.
+/// Certificates read, and the node id that follows from a key.
 ///
 /// Form    P-256 keys. A node's certificate carries its id as CN and DNS name; the id is derived from its
 ///         key, so no authority can issue one node's id for another's key. An organisation is the CN of
@@ -8,11 +8,8 @@
 /// Errors  One sentence that names the file and what is wrong with it.
 #pragma once
 
-#include <chrono>
-#include <filesystem>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
@@ -28,15 +25,6 @@ struct Certificate {
   std::string not_after;
   bool expired = false;  ///< Now outside its validity.
 };
-
-/// `<dir>/ca.crt` and `<dir>/ca.key` (0600). Errors: conflict when one exists.
-Result<void> create_authority(const std::filesystem::path& directory, std::string_view organisation,
-                              int days);
-
-/// `<dir>/pki/node.key`, `node.crt`, `node.pem` (certificate and key, 0600) and `ca.pem` (the authority).
-/// Errors: conflict when a key exists.
-Result<NodeId> create_node_certificate(const std::filesystem::path& node_directory,
-                                       const std::filesystem::path& authority_directory, int days);
 
 /// The first certificate of a PEM text.
 Result<Certificate> inspect_certificate(std::string_view pem);

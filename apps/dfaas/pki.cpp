@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-#include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
+#include "live/pki/authority.hpp"
 
 #include <cstdio>
 #include <memory>

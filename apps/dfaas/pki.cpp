@@ -88,6 +88,19 @@ void add_pki_command(CLI::App& root, ExitStatus& status) {
     fmt::print("{}\n", id->text());
   });
 
+  CLI::App* renew = node->add_subcommand(
+      "renew", "Make the next certificate for the key of a node, which may be running");
+  renew->add_option("--dir", options->directory, "Directory of the node")->required();
+  renew->add_option("--ca", options->authority, "Directory of the authority")->required();
+  renew->add_option("--days", options->node_days, "Validity")->capture_default_str();
+  renew->footer("Example: dfaas pki node renew --dir light --ca acme-ca");
+  renew->callback([options, &status] {
+    const auto id =
+        renew_node_certificate(options->directory, options->authority, options->node_days);
+    if (!id) return report_failure(status, id.error());
+    fmt::print("{}\n", id->text());
+  });
+
   CLI::App* show_command = pki->add_subcommand("show", "Show what a certificate says");
   show_command->add_option("file", options->file, "A PEM file")->required();
   add_output_option(*show_command, options->output);

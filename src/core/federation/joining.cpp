@@ -24,6 +24,7 @@ constexpr std::size_t bundle_length_max = 128U << 10U;
 constexpr std::size_t members_max = 1000;
 constexpr std::size_t settings_max = 50;
 constexpr std::size_t setting_length_max = 1000;
+constexpr std::int64_t port_max = 65'535;
 constexpr std::int64_t time_max = 253'402'300'799;  ///< The last second of the year 9999.
 
 /// Base64 in letters that survive shells, URLs and double clicks.
@@ -136,6 +137,7 @@ std::string to_json(const JoinAnswer& answer) {
                     {"certificate", answer.certificate},
                     {"authorities", answer.authorities},
                     {"members", answer.members},
+                    {"peer_port", answer.peer_port},
                     {"settings", answer.settings},
                     {"secrets", answer.secrets}});
 }
@@ -145,6 +147,7 @@ Result<JoinAnswer> join_answer_from_json(std::string_view text) {
     answer.certificate = fields.text("certificate", pem_length_max);
     answer.authorities = fields.text("authorities", bundle_length_max);
     answer.members = fields.texts("members", members_max, address_length_max);
+    answer.peer_port = static_cast<int>(fields.integer_or("peer_port", 0, port_max, 0));
     answer.settings = texts_by_name(fields, "settings");
     answer.secrets = texts_by_name(fields, "secrets");
   });

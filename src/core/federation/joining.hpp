@@ -41,8 +41,9 @@ struct JoinRequest {
   std::string invitation;
   std::string secret;
   NodeName name;
-  std::string request;       ///< For a certificate, PEM.
-  std::string peer_address;  ///< HOST:PORT where other nodes reach the new one; may be empty.
+  std::string request;  ///< For a certificate, PEM.
+  /// HOST:PORT where other nodes reach the new one; ":PORT" for the host that the request comes from.
+  std::string peer_address;
 
   friend bool operator==(const JoinRequest&, const JoinRequest&) = default;
 };
@@ -54,6 +55,7 @@ struct JoinAnswer {
   std::string certificate;           ///< PEM.
   std::string authorities;           ///< PEM, one per organisation of the federation.
   std::vector<std::string> members;  ///< HOST:PORT of peer ports, to begin with.
+  int peer_port = 0;                 ///< Of the node that answers.
   /// How members find each other: settings, and files of the node's directory with what is to be in them.
   std::map<std::string, std::string> settings;
   std::map<std::string, std::string> secrets;

@@ -258,4 +258,21 @@ Result<NodeId> renew_node_certificate(const std::filesystem::path& node_director
   return id_in_request(*request);
 }
 
+Result<void> use_next_certificate(const std::filesystem::path& node_directory) {
+  const std::filesystem::path pki = pki_of(node_directory);
+  const auto both = read_file(pki / "next.pem");
+  if (!both) return tl::unexpected(both.error());
+  const auto certificate = openssl::parse_certificate(*both);
+  if (!certificate) return tl::unexpected(certificate.error());
+  if (auto done = write_file(pki / "node.crt", openssl::certificate_pem(certificate->get()), 0644);
+      !done) {
+    return done;
+  }
+  if (auto done = write_file(pki / "node.pem", *both, 0600); !done) return done;
+  std::error_code error;
+  std::filesystem::remove(pki / "next.pem", error);
+  if (!error) return {};
+  return fail(ErrorCode::unavailable, (pki / "next.pem").string() + ": " + error.message());
+}
+
 }  // namespace dfaas

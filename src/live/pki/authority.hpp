@@ -63,4 +63,7 @@ Result<NodeId> create_node_certificate(const std::filesystem::path& node_directo
 Result<NodeId> renew_node_certificate(const std::filesystem::path& node_directory,
                                       const std::filesystem::path& authority_directory, int days);
 
+/// `<dir>/pki/next.pem` becomes `node.crt` and `node.pem`, and is gone. Errors: unavailable.
+Result<void> use_next_certificate(const std::filesystem::path& node_directory);
+
 }  // namespace dfaas

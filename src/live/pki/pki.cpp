@@ -23,6 +23,12 @@ std::string time_text(const ASN1_TIME* time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", parts);
 }
 
+std::chrono::sys_seconds time_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
+  return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
+}
+
 Certificate describe(X509* certificate) {
   std::array<std::uint8_t, 32> digest{};
   X509_digest(certificate, EVP_sha256(), digest.data(), nullptr);
@@ -31,7 +37,9 @@ Certificate describe(X509* certificate) {
                      .organisation = openssl::common_name(X509_get_issuer_name(certificate)),
                      .fingerprint = hex_upper(digest),
                      .not_before = time_text(X509_get0_notBefore(certificate)),
-                     .not_after = time_text(X509_get0_notAfter(certificate))};
+                     .not_after = time_text(X509_get0_notAfter(certificate)),
+                     .valid_from = time_of(X509_get0_notBefore(certificate)),
+                     .valid_until = time_of(X509_get0_notAfter(certificate))};
   result.expired = X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0 ||
                    X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0;
   if (X509_check_ca(certificate) == 0) result.id = openssl::id_of(X509_get0_pubkey(certificate));
@@ -44,6 +52,16 @@ Result<Certificate> inspect_certificate(std::string_view pem) {
   auto certificate = openssl::parse_certificate(pem);
   if (!certificate) return pass_on(std::move(certificate));
   return describe(certificate->get());
+}
+
+std::string pem_from_base64_der(std::string_view base64) {
+  constexpr std::size_t line = 64;
+  std::string pem = "-----BEGIN CERTIFICATE-----\n";
+  for (std::size_t at = 0; at < base64.size(); at += line) {
+    pem += base64.substr(at, line);
+    pem += '\n';
+  }
+  return pem + "-----END CERTIFICATE-----\n";
 }
 
 Result<Certificate> inspect_certificate_der(const unsigned char* data, long size) {

@@ -8,6 +8,7 @@
 /// Errors  One sentence that names the file and what is wrong with it.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -23,11 +24,16 @@ struct Certificate {
   std::string fingerprint;   ///< SHA-256 of the DER form, upper-case hexadecimal.
   std::string not_before;    ///< ISO 8601, UTC.
   std::string not_after;
+  std::chrono::sys_seconds valid_from{};
+  std::chrono::sys_seconds valid_until{};
   bool expired = false;  ///< Now outside its validity.
 };
 
 /// The first certificate of a PEM text.
 Result<Certificate> inspect_certificate(std::string_view pem);
+
+/// The PEM text of a DER form in base64, as HAProxy hands it on.
+std::string pem_from_base64_der(std::string_view base64);
 
 /// From its DER form, as a TLS peer sends it.
 Result<Certificate> inspect_certificate_der(const unsigned char* data, long size);

@@ -59,6 +59,7 @@ TEST(Joining, MessagesComeBack) {
   const JoinAnswer answer{.certificate = "c",
                           .authorities = "a",
                           .members = {"east.example:8443"},
+                          .peer_port = 8443,
                           .settings = {{"membership.kind", "list"}},
                           .secrets = {{"gossip.key", "k"}}};
   EXPECT_EQ(*join_answer_from_json(to_json(answer)), answer);

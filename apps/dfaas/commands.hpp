@@ -41,6 +41,7 @@ void add_author_commands(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
+void add_doctor_command(CLI::App& root, ExitStatus& status);
 /// `dfaas federation` and `dfaas join`.
 void add_federation_commands(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);

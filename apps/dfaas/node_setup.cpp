@@ -74,6 +74,8 @@ std::string find_program(std::string_view name) {
   return {};
 }
 
+}  // namespace
+
 Result<std::string> find_haproxy(const std::string& chosen) {
   if (!chosen.empty() && ::access(chosen.c_str(), X_OK) != 0) {
     return fail(ErrorCode::not_found,
@@ -100,7 +102,6 @@ Result<std::string> find_haproxy(const std::string& chosen) {
   return program;
 }
 
-/// Is the address of this setting free? Tried by binding it.
 Result<void> check_port(const Settings& settings, std::string_view name) {
   const std::string& text = settings.text(name);
   const std::size_t colon = text.rfind(':');
@@ -127,6 +128,8 @@ Result<void> check_port(const Settings& settings, std::string_view name) {
   return fail(ErrorCode::conflict, fmt::format("setting {}: {} cannot be used: {}", name, text,
                                                reason(bound == 0 ? EADDRINUSE : error)));
 }
+
+namespace {
 
 /// HAProxy would tell it, too, but only after everything else was started.
 Result<void> check_user_certificate(const std::string& file) {

@@ -5,7 +5,7 @@
 # make help      the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sanitize fuzz soak bench format check clean
+.PHONY: help setup build demo test sanitize fuzz soak chaos bench format check clean
 
 jobs ?= $(shell nproc)
 preset ?= dev
@@ -38,6 +38,11 @@ fuzz: setup  ## Fuzz every reader of untrusted text (seconds=60 each; takes clan
 soak: build  ## Half load and a deployment each second for 15 minutes: nothing may leak (seconds=900)
 	@DFAAS_BINARY=$(CURDIR)/build/release/dfaas DFAAS_SOAK_SECONDS=$(or $(seconds),900) \
 	  /usr/bin/python3 -m pytest -q -rP tests/end_to_end/test_soak.py
+
+chaos: build  ## Random faults every few seconds under load for 20 minutes (seconds=1200 seed=1)
+	@DFAAS_BINARY=$(CURDIR)/build/release/dfaas DFAAS_CHAOS_SECONDS=$(or $(seconds),1200) \
+	  DFAAS_CHAOS_SEED=$(or $(seed),1) \
+	  /usr/bin/python3 -m pytest -q -rP tests/end_to_end/test_chaos.py
 
 bench: build  ## Measure against the bars; writes build/bench/results.json
 	@cmake --preset bench --log-level=WARNING

@@ -5,7 +5,7 @@
 # make help      the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sanitize fuzz bench package container format check clean
+.PHONY: help setup build demo test sanitize fuzz soak bench package container format check clean
 
 jobs ?= $(shell nproc)
 preset ?= dev
@@ -34,6 +34,10 @@ sanitize: setup  ## Run every test under the address, undefined-behaviour and th
 
 fuzz: setup  ## Fuzz every reader of untrusted text (seconds=60 each; takes clang 19)
 	@tests/fuzz/run $(or $(seconds),60)
+
+soak: build  ## Half load and a deployment each second for 15 minutes: nothing may leak (seconds=900)
+	@DFAAS_BINARY=$(CURDIR)/build/release/dfaas DFAAS_SOAK_SECONDS=$(or $(seconds),900) \
+	  /usr/bin/python3 -m pytest -q -rP tests/end_to_end/test_soak.py
 
 bench: build  ## Measure against the bars; writes build/bench/results.json
 	@cmake --preset bench --log-level=WARNING

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "apps/dfaas/programs.hpp"
+#include "core/base/text.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -18,6 +19,18 @@ std::optional<ModelSettings> model_settings(const Settings& settings) {
                        .timeout = settings.millis("external_model.timeout_ms"),
                        .keep = settings.millis("external_model.keep_ms"),
                        .explore = settings.text("external_model.explore") == "true"};
+}
+
+/// The address itself, unless it says "every address of this machine".
+std::string reachable(const std::string& bind) {
+  const bool is_wildcard = bind.starts_with("0.0.0.0:") || bind.starts_with("*:") ||
+                           bind.starts_with("[::]:") || bind.starts_with(":::");
+  return is_wildcard ? std::string() : bind;
+}
+
+int port_of(const std::string& bind) {
+  const auto port = parse_unsigned(bind.substr(bind.rfind(':') + 1));
+  return port ? static_cast<int>(*port) : 0;
 }
 
 Result<void> run(const NodeOptions& options) {
@@ -39,6 +52,15 @@ Result<void> run(const NodeOptions& options) {
                       .heartbeat = settings.millis("exchange.heartbeat_ms")},
        .strategy = *strategy,
        .model = model_settings(settings),
+       .trust = {.directory = identity->directory,
+                 .self = identity->id,
+                 .organisation = identity->organisation,
+                 .validity = std::chrono::minutes{settings.integer("pki.validity_minutes")},
+                 .join_address = settings.text("join.address").empty()
+                                     ? reachable(settings.text("join.bind"))
+                                     : settings.text("join.address"),
+                 .peer_port = port_of(settings.text("peer.bind")),
+                 .peers_file = identity->directory.root() / settings.text("membership.peers_file")},
        .seed = random_seed()});
   if (!agent) return pass_on(std::move(agent));
   log_event(LogLevel::info, "agent_runs",

@@ -337,9 +337,15 @@ Result<HttpReply> call_gateway(const GatewayAddress& gateway, const std::string&
 
 Result<std::string> get_local(const std::string& directory, const std::string& socket,
                               const std::string& target) {
-  RequestHead head{.method = "GET", .target = target};
+  return call_local(directory, socket, "GET", target, "");
+}
+
+Result<std::string> call_local(const std::string& directory, const std::string& socket,
+                               const std::string& method, const std::string& target,
+                               const std::string& body) {
+  RequestHead head{.method = method, .target = target};
   head.headers.add("Host", "local");
-  auto reply = fetch_blocking(Endpoint::unix_socket(socket), head, "", Millis{3000}, 64U << 20U);
+  auto reply = fetch_blocking(Endpoint::unix_socket(socket), head, body, Millis{3000}, 64U << 20U);
   if (!reply) {
     return fail(reply.error().code,
                 fmt::format("no running node in {} ({}): start it with dfaas node "

@@ -32,7 +32,11 @@ Result<HttpReply> call_gateway(const GatewayAddress& gateway, const std::string&
                                const std::string& target, std::string body, Headers headers,
                                Millis patience);
 
-/// GET on a local socket; the body of a 200. Errors: unavailable, saying that the node may not run.
+/// A call on a local socket of the node in `directory`; the body of a 200. Errors: unavailable, saying that the
+/// node may not run; else what it answered.
+Result<std::string> call_local(const std::string& directory, const std::string& socket,
+                               const std::string& method, const std::string& target,
+                               const std::string& body);
 Result<std::string> get_local(const std::string& directory, const std::string& socket,
                               const std::string& target);
 

@@ -45,6 +45,8 @@ void add_client_commands(CLI::App& root, ExitStatus& status);
 void add_completion_command(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
+/// `dfaas federation` and `dfaas join`.
+void add_federation_commands(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);
 void add_load_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);

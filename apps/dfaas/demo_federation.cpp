@@ -23,6 +23,7 @@
 #include "core/openfaas/deployment.hpp"
 #include "live/files/files.hpp"
 #include "live/node/supervisor.hpp"
+#include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
 
 namespace dfaas {

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdio>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,7 +23,9 @@
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
 #include "live/net/http.hpp"
+#include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
+#include "live/pki/trust_bundle.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -168,6 +171,25 @@ bool accepts(const std::string& socket) {
   return connected == 0;
 }
 
+/// A certificate that ran out while the node was stopped: the next one, if it is there or can be made here.
+void renew_if_expired(const NodeDirectory& directory) {
+  const auto text = read_file(directory.certificate());
+  const auto certificate = text ? inspect_certificate(*text) : Result<Certificate>(Certificate{});
+  if (!certificate || !certificate->expired) return;
+  std::error_code ignored;
+  if (!fs::exists(directory.next_certificate(), ignored) &&
+      fs::exists(directory.authority() / "ca.key", ignored)) {
+    constexpr int days = 7;
+    std::ignore = renew_node_certificate(directory.root(), directory.authority(), days);
+  }
+  const auto bundle = TrustBundle::read(directory.authorities());
+  const auto next = read_file(directory.next_certificate());
+  const auto key = read_file(directory.key());
+  const bool is_good =
+      bundle && next && key && bundle->verify(*next) && check_key_matches(*next, *key);
+  if (is_good) std::ignore = use_next_certificate(directory.root());
+}
+
 /// A directory that vanishes unless keep() is called.
 class Draft {
  public:
@@ -188,7 +210,7 @@ class Draft {
 
 }  // namespace
 
-Result<NodeId> init_node(const NodeInit& init) {
+Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity) {
   auto name = NodeName::parse(init.name);
   if (!name) return pass_on(std::move(name));
   std::error_code error;
@@ -217,15 +239,7 @@ Result<NodeId> init_node(const NodeInit& init) {
   fs::remove_all(draft.path(), error);
   const NodeDirectory directory(draft.path());
   if (auto made = make_directory(draft.path(), 0700); !made) return pass_on(std::move(made));
-  fs::path authority = init.authority;
-  if (authority.empty()) {
-    authority = draft.path() / "ca";
-    constexpr int authority_days = 3650;
-    if (auto made = create_authority(authority, init.name, authority_days); !made) {
-      return pass_on(std::move(made));
-    }
-  }
-  auto id = create_node_certificate(draft.path(), authority, init.certificate_days);
+  auto id = make_identity(directory);
   if (!id) return id;
   for (const fs::path& made :
        {directory.maps(), directory.run(), directory.state(), directory.secrets()}) {
@@ -236,8 +250,7 @@ Result<NodeId> init_node(const NodeInit& init) {
       {directory.maps() / "members.map", ""},
       {directory.maps() / "cn.map", ""},
       {directory.user_file(), "admin\n"},
-      {directory.password_file(), random_boot() + "\n"},
-      {draft.path() / "peers.txt", "# One neighbour a line: HOST:PORT of its peer port.\n"}};
+      {directory.password_file(), random_boot() + "\n"}};
   for (const auto& [file, text] : files) {
     if (auto done = write_file(file, text, 0600); !done) return pass_on(std::move(done));
   }
@@ -248,6 +261,26 @@ Result<NodeId> init_node(const NodeInit& init) {
   }
   draft.keep();
   return id;
+}
+
+Result<NodeId> init_node(const NodeInit& init) {
+  return init_node(init, [&init](const NodeDirectory& draft) -> Result<NodeId> {
+    fs::path authority = init.authority;
+    if (authority.empty()) {
+      authority = draft.authority();
+      const std::string& organisation = init.organisation.empty() ? init.name : init.organisation;
+      constexpr int authority_days = 3650;
+      if (auto made = create_authority(authority, organisation, authority_days); !made) {
+        return pass_on(std::move(made));
+      }
+    }
+    constexpr std::string_view no_neighbours =
+        "# One neighbour a line: HOST:PORT of its peer port.\n";
+    if (auto done = write_file(draft.root() / "peers.txt", no_neighbours, 0600); !done) {
+      return pass_on(std::move(done));
+    }
+    return create_node_certificate(draft.root(), authority, init.certificate_days);
+  });
 }
 
 struct RunningNode::State {
@@ -268,6 +301,7 @@ RunningNode::~RunningNode() = default;
 
 Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_executor executor,
                                                           const NodeOptions& options) {
+  renew_if_expired(NodeDirectory(fs::absolute(options.directory).lexically_normal()));
   auto identity = load_identity(options, "node");
   if (!identity) return pass_on(std::move(identity));
   auto state = std::make_unique<State>();
@@ -284,7 +318,8 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
     return fail(ErrorCode::conflict,
                 fmt::format("a node is already running in {}", directory.root().string()));
   }
-  for (const char* port : {"user.bind", "peer.bind", "admin.bind"}) {
+  for (const char* port : {"user.bind", "peer.bind", "join.bind", "admin.bind"}) {
+    if (settings.text(port).empty()) continue;
     if (auto free = check_port(settings, port); !free) return pass_on(std::move(free));
   }
   if (auto written = write_file(directory.front_door_config(), front_door_config, 0600); !written) {
@@ -294,10 +329,13 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   if (!users) return pass_on(std::move(users));
   state->user_descriptor = *users;
 
+  const std::string& join_bind = settings.text("join.bind");
   const std::map<std::string, std::string> front_door_environment{
       {"DFAAS_NODE_ID", state->identity.id.text()},
       {"DFAAS_USER_BIND", settings.text("user.bind")},
       {"DFAAS_PEER_BIND", settings.text("peer.bind")},
+      {"DFAAS_JOIN_BIND",
+       join_bind.empty() ? "unix@" + directory.join_socket().string() : join_bind},
       {"DFAAS_ADMIN_BIND", settings.text("admin.bind")},
       {"DFAAS_RUN", directory.run().string()},
       {"DFAAS_MAPS", directory.maps().string()},

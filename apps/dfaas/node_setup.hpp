@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "apps/dfaas/programs.hpp"
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
+#include "live/node/node_directory.hpp"
 #include "live/node/supervisor.hpp"
 
 namespace dfaas {
@@ -22,12 +24,18 @@ struct NodeInit {
   std::filesystem::path directory;
   std::string name;
   std::filesystem::path authority;  ///< Empty: a new one in `<directory>/ca`.
+  std::string organisation;         ///< Of that new one; empty: as `name`.
   std::vector<std::string> overrides;
   int certificate_days = 7;
 };
 
 /// Makes everything a node needs, or nothing. Errors: conflict when the directory is not empty.
 Result<NodeId> init_node(const NodeInit& init);
+
+/// Key, certificate, authorities and the list of neighbours of a directory under way.
+using MakeIdentity = std::function<Result<NodeId>(const NodeDirectory& draft)>;
+/// The same with an identity that comes from elsewhere.
+Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity);
 
 /// A node whose programs run. Destroy it only after stop().
 class RunningNode {

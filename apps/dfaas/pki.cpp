@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "live/pki/pki.hpp"
+#include "live/pki/authority.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -83,6 +84,19 @@ void add_pki_command(CLI::App& root, ExitStatus& status) {
   create->callback([options, &status] {
     const auto id =
         create_node_certificate(options->directory, options->authority, options->node_days);
+    if (!id) return report_failure(status, id.error());
+    fmt::print("{}\n", id->text());
+  });
+
+  CLI::App* renew = node->add_subcommand(
+      "renew", "Make the next certificate for the key of a node, which may be running");
+  renew->add_option("--dir", options->directory, "Directory of the node")->required();
+  renew->add_option("--ca", options->authority, "Directory of the authority")->required();
+  renew->add_option("--days", options->node_days, "Validity")->capture_default_str();
+  renew->footer("Example: dfaas pki node renew --dir light --ca acme-ca");
+  renew->callback([options, &status] {
+    const auto id =
+        renew_node_certificate(options->directory, options->authority, options->node_days);
     if (!id) return report_failure(status, id.error());
     fmt::print("{}\n", id->text());
   });

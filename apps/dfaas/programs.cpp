@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/signal_set.hpp>
 
 #include "apps/dfaas/settings_loader.hpp"
@@ -18,6 +19,7 @@
 #include "live/files/files.hpp"
 #include "live/node/death_pipe.hpp"
 #include "live/pki/pki.hpp"
+#include "live/pki/trust_bundle.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -35,6 +37,14 @@ Result<NodeIdentity> load_identity(const NodeOptions& options, const std::string
     return tl::unexpected(std::move(certificate).error().within(directory.certificate().string()));
   }
   if (auto checked = check_node_certificate(*certificate); !checked) {
+    if (certificate->expired) {
+      return fail(
+          ErrorCode::denied,
+          fmt::format("{}: {}; if the clock is right, renew it: dfaas join TOKEN --dir {}, or "
+                      "dfaas pki node renew --dir {} --ca DIRECTORY",
+                      directory.certificate().string(), checked.error().message,
+                      directory.root().string(), directory.root().string()));
+    }
     return tl::unexpected(std::move(checked).error().within(directory.certificate().string()));
   }
   const auto key = read_file(directory.key());
@@ -46,8 +56,8 @@ Result<NodeIdentity> load_identity(const NodeOptions& options, const std::string
   const auto authorities = read_file(directory.authorities());
   if (!authorities)
     return fail(authorities.error().code, "authorities " + authorities.error().message);
-  if (auto authority = inspect_certificate(*authorities); !authority) {
-    return tl::unexpected(std::move(authority).error().within(directory.authorities().string()));
+  if (auto trusted = TrustBundle::parse(*authorities); !trusted) {
+    return tl::unexpected(std::move(trusted).error().within(directory.authorities().string()));
   }
   log_setup(program, name->text(), parse_log_level(settings->text("log.level")).value(),
             parse_log_format(settings->text("log.format")).value());

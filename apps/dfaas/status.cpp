@@ -33,6 +33,7 @@ Result<void> show(const std::string& directory, const std::string& output) {
   for (const auto& note : sandbox["notes"]) {
     fmt::print("          {}\n", note.get<std::string>());
   }
+  fmt::print("certificate until {}\n", answer["certificate_until"].get<std::string>());
   fmt::print("\n{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING",
              "QUEUE", "SERVICE", "USERS", "GUESTS");
   for (const auto& function : answer["functions"]) {

@@ -75,7 +75,8 @@ def temporary_directory():
 class Node:
     """One node in its directory: made by init, then started and stopped as often as a test likes."""
 
-    def __init__(self, directory, name, authority=None, settings=None):
+    def __init__(self, directory, name, authority=None, settings=None, make=("node", "init")):
+        """`make` are the words of the command that makes it: join and a token, for one."""
         self.name = name
         self.directory = Path(directory)
         self.user_port, self.peer_port, self.admin_port = free_ports(3)
@@ -91,7 +92,7 @@ class Node:
         chosen = {**FAST, "sandbox.write_paths": self.shared, **(settings or {}), "user.bind": f"127.0.0.1:{self.user_port}",
                   "peer.bind": f"127.0.0.1:{self.peer_port}",
                   "admin.bind": f"127.0.0.1:{self.admin_port}"}
-        arguments = ["node", "init", "--dir", self.directory, "--name", name]
+        arguments = [*make, "--dir", self.directory, "--name", name]
         if authority is not None:
             arguments += ["--ca", authority]
         for setting, value in chosen.items():

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 40> table{{
+constexpr std::array<Setting, 43> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -69,6 +69,15 @@ constexpr std::array<Setting, 40> table{{
     {"haproxy.program", text, "", 0, 0, "", "",
      "path of haproxy, 2.6 or newer; empty for the one in /usr/local/sbin, /usr/sbin or /usr/bin",
      ""},
+    {"join.address", optional_address, "", 0, 0, "", "",
+     "where other machines reach join.bind, as written into invitations; empty for join.bind "
+     "itself",
+     ""},
+    {"join.bind", optional_address, "", 0, 0, "", "",
+     "where new nodes join, and members renew their certificates, if the authority is in this "
+     "node's "
+     "directory; empty for nowhere",
+     ""},
     {"log.format", word, "", 0, 0, "text|json", "text", "form of the log lines", ""},
     {"log.level", word, "", 0, 0, "debug|info|warn|error", "info", "least important lines to log",
      "AGENT_DEBUG"},
@@ -79,6 +88,10 @@ constexpr std::array<Setting, 40> table{{
      "what people call this node: 1 to 63 of a-z, 0-9, '-'", ""},
     {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443",
      "where neighbours connect, with mutual TLS", "AGENT_HAPROXY_PORT"},
+    {"pki.validity_minutes", integer, "min", 1, 5256000, "", "10080",
+     "validity of the certificates that this node gives to those who join or renew; renewed when a "
+     "third of it is left",
+     ""},
     {"sandbox.first_user", integer, "", 1000, 4200000000.0, "", "1900000000",
      "functions run under user and group numbers from here on, when the node runs as root; none of "
      "the next 60000 may belong to anybody",
@@ -120,6 +133,7 @@ std::string_view kind_text(SettingKind kind) {
     case number:
       return "number";
     case address:
+    case optional_address:
       return "HOST:PORT";
     case local_url:
       return "URL";
@@ -138,6 +152,8 @@ std::string allowed(const Setting& setting) {
       return "one of " + std::string(setting.words);
     case address:
       return "HOST:PORT with a port from 1 to 65535";
+    case optional_address:
+      return "HOST:PORT with a port from 1 to 65535, or empty";
     case local_url:
       return "http://HOST:PORT or http://HOST:PORT/PATH where HOST is localhost, 127.x.x.x or "
              "[::1]";
@@ -162,6 +178,9 @@ bool is_valid(const Setting& setting, std::string_view value) {
       const auto words = split(setting.words, '|');
       return std::ranges::find(words, value) != words.end();
     }
+    case optional_address:
+      if (value.empty()) return true;
+      [[fallthrough]];
     case address: {
       const std::size_t colon = value.rfind(':');
       if (colon == std::string_view::npos || colon == 0) return false;

@@ -20,7 +20,15 @@
 
 namespace dfaas {
 
-enum class SettingKind : std::uint8_t { text, word, integer, number, address, local_url };
+enum class SettingKind : std::uint8_t {
+  text,
+  word,
+  integer,
+  number,
+  address,
+  optional_address,
+  local_url
+};
 
 struct Setting {
   std::string_view name;  ///< "strategy.period_ms"

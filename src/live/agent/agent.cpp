@@ -41,7 +41,9 @@ constexpr Millis membership_period{500};
 constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earlier agent admitted.
 constexpr Micros proof_retry_min{500'000};
 constexpr Micros proof_retry_max{10'000'000};
+constexpr Micros reproof_period{300'000'000};  ///< Of neighbours that are up.
 constexpr std::size_t local_bytes_max = 16U << 20U;
+constexpr std::size_t trust_bytes_max = 512U << 10U;  ///< Of certificates and lists of the revoked.
 
 Instant now() {
   return Instant(
@@ -56,6 +58,7 @@ struct Candidate {
   bool is_self = false;
   bool is_proving = false;
   Instant next_proof{};
+  bool is_doubted = false;  ///< Whom we trust has changed since the proof.
   Micros retry = proof_retry_min;
   std::string last_complaint;
 };
@@ -81,16 +84,17 @@ asio::awaitable<void> answer_json(ServerConnection* connection, int status, std:
 
 std::string error_json(const std::string& why) { return json_text({{"error", why}}); }
 
-asio::awaitable<Result<std::string>> read_body(ServerConnection* connection) {
+asio::awaitable<Result<std::string>> read_body(ServerConnection* connection,
+                                               std::size_t bytes_max = exchange_bytes_max) {
   std::string body;
   std::array<char, 8192> piece{};
   for (;;) {
     const auto filled = co_await connection->read_body(piece, local_patience);
     if (!filled) co_return fail(filled.error().code, filled.error().message);
     if (*filled == 0) co_return body;
-    if (body.size() + *filled > exchange_bytes_max) {
+    if (body.size() + *filled > bytes_max) {
       co_return fail(ErrorCode::invalid_input,
-                     fmt::format("a message is over {} bytes", exchange_bytes_max));
+                     fmt::format("a message is over {} bytes", bytes_max));
     }
     body.append(piece.data(), *filled);
   }
@@ -129,6 +133,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   std::uint64_t malformed = 0;
   std::optional<UnixAcceptor> peer_acceptor;
   std::optional<UnixAcceptor> local_acceptor;
+  std::optional<UnixAcceptor> join_acceptor;
+  std::unique_ptr<Trust> trust;
   TaskGroup tasks;
 
   [[nodiscard]] Endpoint control() const {
@@ -404,10 +410,11 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
 
   [[nodiscard]] bool needs_proof(const Candidate& candidate) const {
     if (candidate.is_self || candidate.is_proving || now() < candidate.next_proof) return false;
-    if (!candidate.proved) return true;
+    if (!candidate.proved || candidate.is_doubted) return true;
     for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
       // One that fell silent, or stopped in order, may have been replaced at its address.
-      if (neighbour.id == candidate.proved->id) return neighbour.state != "up";
+      if (neighbour.id != candidate.proved->id) continue;
+      return neighbour.state != "up" || now() > candidate.next_proof + reproof_period;
     }
     return true;
   }
@@ -440,7 +447,15 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     auto proved = co_await prove(candidate->address, own, proof_patience);
     candidate->is_proving = false;
     candidate->next_proof = now() + candidate->retry;
+    if (proved) {
+      const std::string complaint = self->trust->complaint_of(proved->id, proved->organisation);
+      if (!complaint.empty()) proved = fail(ErrorCode::denied, complaint);
+    }
+    const bool was_doubted = std::exchange(candidate->is_doubted, false);
     if (!proved) {
+      if (was_doubted && candidate->slot > 0 && proved.error().code == ErrorCode::denied) {
+        co_await dismiss(self, candidate);
+      }
       candidate->retry = std::min(2 * candidate->retry, proof_retry_max);
       if (proved.error().message != candidate->last_complaint) {
         candidate->last_complaint = proved.error().message;
@@ -462,6 +477,20 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       candidate->retry = std::min(2 * candidate->retry, proof_retry_max);
       co_return;
     }
+    const bool is_renewed = candidate->proved && candidate->slot > 0 &&
+                            candidate->proved->id == proved->id &&
+                            candidate->proved->organisation == proved->organisation &&
+                            candidate->proved->address == proved->address;
+    if (is_renewed) {
+      candidate->proved = *proved;
+      const int renewed_slot = candidate->slot;
+      const std::string fingerprint = proved->fingerprint;
+      auto done = co_await self->front_door.admit_certificate(renewed_slot, fingerprint);
+      if (!done) {
+        log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
+      }
+      co_return;
+    }
     if (candidate->slot > 0) co_await dismiss(self, candidate);
     candidate->proved = *proved;
     if (self->slot_of(proved->id) > 0) co_return;  // Known under another address.
@@ -474,7 +503,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     candidate->slot = slot;
     // Named: GCC 12 destroys braced temporaries of an awaited call twice.
     const Admission admission{.id = proved->id,
-                              .fingerprint = proved->fingerprint,
+                              .fingerprints = {proved->fingerprint},
                               .address = proved->address,
                               .port = proved->port};
     auto admitted = co_await self->front_door.admit(slot, admission);
@@ -488,6 +517,87 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                {"slot", std::to_string(slot)}});
     self->step(
         NeighbourAdmitted{.id = proved->id, .organisation = proved->organisation, .slot = slot});
+    self->trust->greet(proved->id);
+  }
+
+  // --- trust
+
+  [[nodiscard]] TrustHooks trust_hooks() {
+    return {.neighbours = [this] { return trusted_neighbours(); },
+            .post =
+                [this](NodeId to, std::string target, std::string body) {
+                  return post_to(shared_from_this(), to, std::move(target), std::move(body));
+                },
+            .on_change = [this] { doubt_all(); }};
+  }
+
+  [[nodiscard]] std::vector<TrustedNeighbour> trusted_neighbours() const {
+    std::vector<TrustedNeighbour> result;
+    for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
+      result.push_back({.id = neighbour.id,
+                        .name = neighbour.name.text(),
+                        .organisation = neighbour.organisation,
+                        .slot = neighbour.slot,
+                        .is_up = neighbour.state == "up"});
+    }
+    return result;
+  }
+
+  static asio::awaitable<Result<HttpReply>> post_to(std::shared_ptr<State> self, NodeId to,
+                                                    std::string target, std::string body) {
+    RequestHead head{.method = "POST", .target = std::move(target)};
+    head.headers.add("Host", to.text());
+    head.headers.add("DFaaS-To", fmt::format("p{}", self->slot_of(to)));
+    const Endpoint door = self->egress();
+    co_return co_await fetch(door, std::move(head), std::move(body), local_patience,
+                             exchange_bytes_max);
+  }
+
+  /// Who is not trusted any more goes at once; of the rest the certificate is looked at again.
+  void doubt_all() {
+    for (const auto& candidate : candidates) {
+      if (!candidate->proved) continue;
+      candidate->is_doubted = true;
+      candidate->next_proof = now();
+      const std::string complaint =
+          trust->complaint_of(candidate->proved->id, candidate->proved->organisation);
+      if (complaint.empty() || candidate->slot == 0) continue;
+      candidate->last_complaint = complaint;
+      log_event(LogLevel::warn, "neighbour_not_trusted", {{"why", complaint}});
+      tasks.spawn(dismiss(shared_from_this(), candidate));
+    }
+  }
+
+  static asio::awaitable<void> answer_peer(std::shared_ptr<State> self,
+                                           ServerConnection* connection, RequestHead head) {
+    const auto from = NodeId::parse(head.headers.get("DFaaS-Node-ID"));
+    const auto body = co_await read_body(connection, trust_bytes_max);
+    if (!from || !body) {
+      const std::string& why = from ? body.error().message : from.error().message;
+      co_await answer_json(connection, 400, error_json(why));
+      co_return;
+    }
+    const NodeId id = *from;
+    const std::string text = *body;
+    const Trust::Answer answer = co_await self->trust->answer_peer(id, head.target, text);
+    co_await answer_json(connection, answer.status, answer.json);
+  }
+
+  static asio::awaitable<void> serve_join(std::shared_ptr<State> self, StreamSocket socket) {
+    ServerConnection connection(std::move(socket));
+    constexpr Millis idle{10'000};
+    do {
+      const auto head = co_await connection.read_head(idle);
+      if (!head) co_return;
+      const auto body = co_await read_body(&connection, trust_bytes_max);
+      if (!body) co_return;
+      const Trust::JoinCall call{.target = head->target,
+                                 .certificate = std::string(head->headers.get("DFaaS-Certificate")),
+                                 .from = std::string(head->headers.get("X-Forwarded-For")),
+                                 .body = *body};
+      const Trust::Answer answer = self->trust->answer_join(call);
+      co_await answer_json(&connection, answer.status, answer.json);
+    } while (connection.reusable());
   }
 
   // --- servers
@@ -498,6 +608,11 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     do {
       const auto head = co_await connection.read_head(idle);
       if (!head) co_return;
+      if (head->method == "POST" && Trust::is_for_peers(head->target)) {
+        const RequestHead asked = *head;
+        co_await answer_peer(self, &connection, asked);
+        continue;
+      }
       if (head->method != "POST" || head->target != "/dfaas/v1/exchange") {
         co_await answer_json(&connection, 404,
                              R"({"error":"only POST /dfaas/v1/exchange is here"})");
@@ -542,9 +657,15 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         }
         const std::string text = chosen ? "{}" : error_json(chosen.error().message);
         co_await answer_json(&connection, chosen ? 200 : 400, text);
+      } else if (Trust::is_local(head->target)) {
+        const auto body = co_await read_body(&connection, trust_bytes_max);
+        const Trust::Answer answer =
+            self->trust->answer_local(head->method, head->target, body ? *body : std::string());
+        co_await answer_json(&connection, answer.status, answer.json);
       } else {
-        co_await answer_json(&connection, 404,
-                             R"({"error":"here are GET /v1/peers, PUT /v1/strategy"})");
+        co_await answer_json(
+            &connection, 404,
+            R"({"error":"here are GET /v1/peers, GET /v1/trust, PUT /v1/strategy"})");
       }
     } while (connection.reusable());
   }
@@ -616,7 +737,14 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
   if (!peer) return pass_on(std::move(peer));
   auto local = listen_unix(executor, state->settings.directory.agent_socket().string());
   if (!local) return pass_on(std::move(local));
+  auto join = listen_unix(executor, state->settings.directory.agent_join_socket().string());
+  if (!join) return pass_on(std::move(join));
+  auto trust =
+      Trust::start(executor, state->settings.trust, &state->front_door, state->trust_hooks());
+  if (!trust) return pass_on(std::move(trust));
+  state->trust = std::move(*trust);
   state->peer_acceptor.emplace(std::move(*peer));
+  state->join_acceptor.emplace(std::move(*join));
   state->local_acceptor.emplace(std::move(*local));
   State* raw = state.get();  // The tasks belong to the state, so they do not outlive it.
   state->tasks.spawn(accept_loop(&*state->peer_acceptor, [raw](StreamSocket socket) {
@@ -624,6 +752,9 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
   }));
   state->tasks.spawn(accept_loop(&*state->local_acceptor, [raw](StreamSocket socket) {
     raw->tasks.spawn(State::serve_local(raw->shared_from_this(), std::move(socket)));
+  }));
+  state->tasks.spawn(accept_loop(&*state->join_acceptor, [raw](StreamSocket socket) {
+    raw->tasks.spawn(State::serve_join(raw->shared_from_this(), std::move(socket)));
   }));
   state->tasks.spawn(State::heartbeat_loop(state));
   state->tasks.spawn(State::membership_loop(state));
@@ -633,6 +764,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
 
 void Agent::stop(std::function<void()> done) {
   state_->stopping = true;
+  state_->trust->stop();
   state_->tasks.spawn(State::say_goodbye(state_, std::move(done)));
 }
 

@@ -16,6 +16,7 @@
 #include "core/control/controller.hpp"
 #include "core/model/routing_plan.hpp"
 #include "live/agent/model_client.hpp"
+#include "live/agent/trust.hpp"
 #include "live/net/http.hpp"
 #include "live/node/node_directory.hpp"
 
@@ -28,6 +29,7 @@ struct AgentSettings {
   Strategy strategy;
   std::optional<ModelSettings>
       model;  ///< Of strategy external_model; without, it is not to be had.
+  TrustSettings trust;
   std::uint64_t seed = 0;
 };
 

@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
+#include "live/files/files.hpp"
 #include "live/gateway/gateway_core.hpp"
+#include "live/pki/pki.hpp"
 #include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
 
@@ -17,6 +19,7 @@ namespace {
 
 namespace asio = boost::asio;
 constexpr std::uint64_t plan_bytes_max = 16ULL << 20U;
+constexpr std::size_t certificate_bytes_max = 1U << 20U;
 
 /// "a/b?c=d" as path and the value of `key` in the query.
 std::pair<std::string_view, std::string_view> path_and_value(std::string_view target,
@@ -33,7 +36,15 @@ std::pair<std::string_view, std::string_view> path_and_value(std::string_view ta
   return {path, {}};
 }
 
+/// Read anew each time: the agent renews it.
+Result<Certificate> own_certificate(const GatewayCore& core) {
+  const auto text = read_file(core.settings.certificate, certificate_bytes_max);
+  if (!text) return tl::unexpected(text.error());
+  return inspect_certificate(*text);
+}
+
 std::string status_json(const GatewayCore& core) {
+  const auto certificate = own_certificate(core);
   const GatewayObservation seen = core.dispatcher.observe(now());
   nlohmann::json functions = nlohmann::json::array();
   for (const FunctionObservation& function : seen.functions) {
@@ -53,6 +64,7 @@ std::string status_json(const GatewayCore& core) {
                         {"strategy", seen.plan_strategy},
                         {"plan_version", seen.plan_version},
                         {"sandbox", nlohmann::json::parse(sandbox_json(core.runner->sandbox()))},
+                        {"certificate_until", certificate ? certificate->not_after : "unknown"},
                         {"functions", functions}}
       .dump();
 }
@@ -108,6 +120,9 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
     co_await respond_text(connection, 405, "this port only answers GET\n");
   } else if (path == "/metrics") {
     core->metrics.set_async(core->async->counters());
+    if (const auto certificate = own_certificate(*core)) {
+      core->metrics.set_certificate_end(certificate->valid_until);
+    }
     ResponseHead answer{.status = 200};
     answer.headers.add("Content-Type", "text/plain; version=0.0.4");
     std::ignore = co_await connection->respond(std::move(answer), core->metrics.text());

@@ -86,6 +86,11 @@ struct GatewayMetrics::State {
                              .Name("dfaas_gateway_slots")
                              .Help("Calls of a function that may run at once on this node")
                              .Register(registry);
+  Family<Gauge>& certificate_end =
+      BuildGauge()
+          .Name("dfaas_certificate_not_after_seconds")
+          .Help("When the certificate of this node ends, in seconds since 1970")
+          .Register(registry);
   Family<Gauge>& async_calls = BuildGauge()
                                    .Name("dfaas_async_calls")
                                    .Help("Asynchronous calls in the queue, by state")
@@ -227,6 +232,10 @@ void GatewayMetrics::set_async(const AsyncCounters& counters) {
   count(s.async_ended.Add({{"result", "cancelled"}}), counters.cancelled, s.async_seen.cancelled);
   count(s.async_ended.Add({{"result", "retried"}}), counters.retried, s.async_seen.retried);
   s.async_seen = counters;
+}
+
+void GatewayMetrics::set_certificate_end(std::chrono::sys_seconds end) {
+  state_->certificate_end.Add({}).Set(static_cast<double>(end.time_since_epoch().count()));
 }
 
 double GatewayMetrics::invocations(const std::string& function) const {

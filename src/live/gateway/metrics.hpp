@@ -6,6 +6,7 @@
 ///            request is in flight.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,6 +46,8 @@ class GatewayMetrics {
   /// Totals of the agent since it started. Shown from the first time on.
   void set_model(const ModelCounters& counters);
   void set_async(const AsyncCounters& counters);
+  /// When the node's certificate ends.
+  void set_certificate_end(std::chrono::sys_seconds end);
   [[nodiscard]] double invocations(const std::string& function) const;
 
   /// Prometheus text format 0.0.4.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "live/haproxy/front_door.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
@@ -25,6 +26,9 @@ constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr Millis command_patience{2'000};
 constexpr std::size_t answer_bytes_max = 4U << 20U;
 constexpr std::uint64_t slots_max = 64;
+/// Of one neighbour. A busy connection lives on with the certificate that it began with: at a renewal every few
+/// days, for a month.
+constexpr std::size_t certificates_max = 8;
 
 asio::awaitable<Result<std::string>> talk(asio::any_io_executor executor, std::string path,
                                           std::string line) {
@@ -72,7 +76,9 @@ Result<void> FrontDoor::write_maps() const {
   std::string members;
   std::string names;
   for (const auto& [slot, admission] : admissions_) {
-    members += fmt::format("{} {}\n", admission.fingerprint, admission.id.text());
+    for (const std::string& fingerprint : admission.fingerprints) {
+      members += fmt::format("{} {}\n", fingerprint, admission.id.text());
+    }
     names += fmt::format("p{} {}\n", slot, admission.id.text());
   }
   if (auto written = write_file(maps_ / "members.map", members, 0600); !written) return written;
@@ -110,7 +116,9 @@ asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
       fmt::format("{} addr {} port {}", server, admission.address, admission.port);
   const std::string start = server + " state ready";
   if (auto done = co_await apply(stop); !done) co_return done;
-  if (auto done = co_await put(members, admission.fingerprint, id); !done) co_return done;
+  for (const std::string& fingerprint : admission.fingerprints) {
+    if (auto done = co_await put(members, fingerprint, id); !done) co_return done;
+  }
   if (auto done = co_await put(names, place, id); !done) co_return done;
   if (auto done = co_await apply(move); !done) co_return done;
   co_return co_await apply(start);
@@ -125,8 +133,8 @@ asio::awaitable<Result<void>> FrontDoor::recall() {
   if (!names) co_return pass_on(std::move(names));
   auto servers = co_await command("show servers state peers");
   if (!servers) co_return pass_on(std::move(servers));
-  std::map<std::string, std::string> fingerprints;  // By id.
-  for (auto& [fingerprint, id] : map_entries(*members)) fingerprints[id] = fingerprint;
+  std::map<std::string, std::vector<std::string>> fingerprints;  // By id.
+  for (auto& [fingerprint, id] : map_entries(*members)) fingerprints[id].push_back(fingerprint);
   std::map<std::string, ServerState> states;
   for (ServerState& state : server_states(*servers)) states[state.name] = std::move(state);
   for (const auto& [name, text] : map_entries(*names)) {
@@ -138,7 +146,7 @@ asio::awaitable<Result<void>> FrontDoor::recall() {
                           !state->second.in_maintenance && fingerprint != fingerprints.end();
     if (!is_whole) continue;
     admissions_[static_cast<int>(*slot)] = {.id = *id,
-                                            .fingerprint = fingerprint->second,
+                                            .fingerprints = fingerprint->second,
                                             .address = state->second.address,
                                             .port = static_cast<std::uint16_t>(state->second.port)};
   }
@@ -161,16 +169,76 @@ asio::awaitable<Result<void>> FrontDoor::admit(int slot, Admission admission) {
   co_return co_await set_up(slot, std::move(admission));
 }
 
+asio::awaitable<Result<void>> FrontDoor::admit_certificate(int slot, std::string fingerprint) {
+  const auto found = admissions_.find(slot);
+  if (found == admissions_.end()) {
+    co_return fail(ErrorCode::not_found, fmt::format("slot {} has no neighbour", slot));
+  }
+  const std::string id = found->second.id.text();
+  std::vector<std::string>& known = found->second.fingerprints;
+  std::vector<std::string> gone;
+  if (const auto place = std::ranges::find(known, fingerprint); place != known.end()) {
+    std::rotate(known.begin(), place, place + 1);
+  } else {
+    known.insert(known.begin(), fingerprint);
+    if (known.size() > certificates_max) {
+      gone.assign(known.begin() + certificates_max, known.end());
+      known.resize(certificates_max);
+    }
+  }
+  if (auto written = write_maps(); !written) co_return written;
+  const std::string members = (maps_ / "members.map").string();
+  if (auto done = co_await put(members, fingerprint, id); !done) co_return done;
+  for (const std::string& old : gone) {
+    const std::string line = fmt::format("del map {} {}", members, old);
+    if (auto answer = co_await command(line); !answer) co_return pass_on(std::move(answer));
+  }
+  co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> FrontDoor::replace(std::string kind, std::string file,
+                                                 std::string pem) {
+  // The text ends at an empty line, so it must not hold one.
+  std::string lines;
+  for (const std::string_view line : split(pem, '\n')) {
+    if (!trim(line).empty()) lines += std::string(line) + "\n";
+  }
+  const std::string change = fmt::format("set ssl {} {} <<\n{}", kind, file, lines);
+  const auto told = co_await command(change);
+  if (!told) co_return fail(told.error().code, told.error().message);
+  const std::string commit = fmt::format("commit ssl {} {}", kind, file);
+  const auto done = co_await command(commit);
+  if (!done) co_return fail(done.error().code, done.error().message);
+  if (done->find("Success") != std::string::npos) co_return Result<void>{};
+  co_return fail(ErrorCode::unavailable,
+                 fmt::format("HAProxy did not take {}: {} {}", file, in_quotes(trim(*told), 200),
+                             in_quotes(trim(*done), 200)));
+}
+
+asio::awaitable<Result<void>> FrontDoor::replace_certificate(std::filesystem::path file,
+                                                             std::string pem) {
+  const std::string name = file.string();
+  co_return co_await replace("cert", name, std::move(pem));
+}
+
+asio::awaitable<Result<void>> FrontDoor::replace_authorities(std::filesystem::path file,
+                                                             std::string pem) {
+  const std::string name = file.string();
+  co_return co_await replace("ca-file", name, std::move(pem));
+}
+
 asio::awaitable<Result<void>> FrontDoor::dismiss(int slot) {
   const auto found = admissions_.find(slot);
   if (found == admissions_.end()) co_return Result<void>{};
   const Admission gone = found->second;
   admissions_.erase(found);
   if (auto written = write_maps(); !written) co_return written;
-  for (const std::string& line :
-       {fmt::format("set server peers/p{} state maint", slot),
-        fmt::format("del map {} {}", (maps_ / "members.map").string(), gone.fingerprint),
-        fmt::format("del map {} p{}", (maps_ / "cn.map").string(), slot)}) {
+  std::vector<std::string> lines{fmt::format("set server peers/p{} state maint", slot),
+                                 fmt::format("del map {} p{}", (maps_ / "cn.map").string(), slot)};
+  for (const std::string& fingerprint : gone.fingerprints) {
+    lines.push_back(fmt::format("del map {} {}", (maps_ / "members.map").string(), fingerprint));
+  }
+  for (const std::string& line : lines) {
     if (auto answer = co_await command(line); !answer) co_return pass_on(std::move(answer));
   }
   co_return Result<void>{};

@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -25,8 +26,10 @@ namespace dfaas {
 /// A neighbour as the front door needs it.
 struct Admission {
   NodeId id;
-  std::string fingerprint;  ///< Of its certificate, upper-case hexadecimal.
-  std::string address;      ///< Numeric.
+  /// Of its certificates, upper-case hexadecimal, newest first: after a renewal there are several, because
+  /// connections live on with the old ones.
+  std::vector<std::string> fingerprints;
+  std::string address;  ///< Numeric.
   std::uint16_t port = 0;
 
   friend bool operator==(const Admission&, const Admission&) = default;
@@ -47,8 +50,19 @@ class FrontDoor {
   /// Errors: unavailable naming the command that HAProxy refused; the state is kept and set up by the
   /// next refresh().
   boost::asio::awaitable<Result<void>> admit(int slot, Admission admission);
+  /// One more certificate of an admitted neighbour, which will show it from now on; of many, the oldest is
+  /// admitted no longer.
+  boost::asio::awaitable<Result<void>> admit_certificate(int slot, std::string fingerprint);
   /// Nothing new goes there or comes from there; what is on its way may finish.
   boost::asio::awaitable<Result<void>> dismiss(int slot);
+
+  /// HAProxy goes on with `pem` in place of what it read from `file` at its start: our certificate and key.
+  /// Connections stay. Errors: unavailable, with HAProxy's words.
+  boost::asio::awaitable<Result<void>> replace_certificate(std::filesystem::path file,
+                                                           std::string pem);
+  /// The same of the authorities that it believes.
+  boost::asio::awaitable<Result<void>> replace_authorities(std::filesystem::path file,
+                                                           std::string pem);
 
   /// Sets everything up again if HAProxy was restarted since. Cheap when not.
   boost::asio::awaitable<Result<void>> refresh();
@@ -59,6 +73,8 @@ class FrontDoor {
   boost::asio::awaitable<Result<std::string>> command(std::string line);
   /// A command that answers nothing when all is well.
   boost::asio::awaitable<Result<void>> apply(std::string line);
+  /// Two commands, of which the second makes the first take effect.
+  boost::asio::awaitable<Result<void>> replace(std::string kind, std::string file, std::string pem);
   boost::asio::awaitable<Result<void>> put(std::string map, std::string key, std::string value);
   boost::asio::awaitable<Result<void>> set_up(int slot, Admission admission);
   Result<void> write_maps() const;

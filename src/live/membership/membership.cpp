@@ -16,7 +16,7 @@
 
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
-#include "live/pki/pki.hpp"
+#include "live/membership/shown_certificate.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -26,18 +26,6 @@ namespace asio = boost::asio;
 namespace ssl = asio::ssl;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t file_bytes_max = 1U << 20U;
-
-/// The certificate that the other side of a finished handshake showed.
-Result<Certificate> shown_certificate(ssl::stream<asio::ip::tcp::socket>& stream) {
-  X509* const shown = ::SSL_get1_peer_certificate(stream.native_handle());
-  if (shown == nullptr) return fail(ErrorCode::denied, "it showed no certificate");
-  unsigned char* der = nullptr;
-  const int size = ::i2d_X509(shown, &der);
-  ::X509_free(shown);
-  auto certificate = inspect_certificate_der(der, size);
-  ::OPENSSL_free(der);
-  return certificate;
-}
 
 asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertificate own) {
   const auto executor = co_await asio::this_coro::executor;
@@ -67,7 +55,7 @@ asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertifica
   const auto [handshake_error] =
       co_await stream.async_handshake(ssl::stream_base::client, as_result);
   if (handshake_error) co_return fail(ErrorCode::denied, "TLS: " + handshake_error.message());
-  auto certificate = shown_certificate(stream);
+  auto certificate = shown_certificate(stream.native_handle());
   if (!certificate) co_return pass_on(std::move(certificate));
   if (auto checked = check_node_certificate(*certificate); !checked) {
     co_return pass_on(std::move(checked));

@@ -19,6 +19,13 @@ class NodeDirectory {
   [[nodiscard]] Path key() const { return root_ / "pki/node.key"; }
   [[nodiscard]] Path certificate_and_key() const { return root_ / "pki/node.pem"; }
   [[nodiscard]] Path authorities() const { return root_ / "pki/ca.pem"; }
+  /// A renewed certificate and the key, until it is in use.
+  [[nodiscard]] Path next_certificate() const { return root_ / "pki/next.pem"; }
+  /// Where certificates are renewed: HOST:PORT and the id of the node there.
+  [[nodiscard]] Path issuer() const { return root_ / "pki/issuer.txt"; }
+  [[nodiscard]] Path revocations() const { return root_ / "pki/revoked"; }
+  /// The authority of the organisation, on the node that has it.
+  [[nodiscard]] Path authority() const { return root_ / "ca"; }
   [[nodiscard]] Path maps() const { return root_ / "maps"; }
   [[nodiscard]] Path run() const { return root_ / "run"; }
   [[nodiscard]] Path state() const { return root_ / "state"; }
@@ -37,6 +44,8 @@ class NodeDirectory {
   [[nodiscard]] Path gateway_control_socket() const { return run() / "gateway-control.sock"; }
   [[nodiscard]] Path gateway_async_socket() const { return run() / "gateway-async.sock"; }
   [[nodiscard]] Path agent_peer_socket() const { return run() / "agent-peer.sock"; }
+  [[nodiscard]] Path agent_join_socket() const { return run() / "agent-join.sock"; }
+  [[nodiscard]] Path join_socket() const { return run() / "join.sock"; }
   [[nodiscard]] Path agent_socket() const { return run() / "agent.sock"; }
   [[nodiscard]] Path function_database() const { return state() / "functions.db"; }
   [[nodiscard]] Path async_database() const { return state() / "async.db"; }

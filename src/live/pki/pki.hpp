@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// Keys, certificates and the node id that follows from them.
+/// Certificates read, and the node id that follows from a key.
 ///
 /// Form    P-256 keys. A node's certificate carries its id as CN and DNS name; the id is derived from its
 ///         key, so no authority can issue one node's id for another's key. An organisation is the CN of
@@ -9,10 +9,8 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
@@ -26,20 +24,16 @@ struct Certificate {
   std::string fingerprint;   ///< SHA-256 of the DER form, upper-case hexadecimal.
   std::string not_before;    ///< ISO 8601, UTC.
   std::string not_after;
+  std::chrono::sys_seconds valid_from{};
+  std::chrono::sys_seconds valid_until{};
   bool expired = false;  ///< Now outside its validity.
 };
 
-/// `<dir>/ca.crt` and `<dir>/ca.key` (0600). Errors: conflict when one exists.
-Result<void> create_authority(const std::filesystem::path& directory, std::string_view organisation,
-                              int days);
-
-/// `<dir>/pki/node.key`, `node.crt`, `node.pem` (certificate and key, 0600) and `ca.pem` (the authority).
-/// Errors: conflict when a key exists.
-Result<NodeId> create_node_certificate(const std::filesystem::path& node_directory,
-                                       const std::filesystem::path& authority_directory, int days);
-
 /// The first certificate of a PEM text.
 Result<Certificate> inspect_certificate(std::string_view pem);
+
+/// The PEM text of a DER form in base64, as HAProxy hands it on.
+std::string pem_from_base64_der(std::string_view base64);
 
 /// From its DER form, as a TLS peer sends it.
 Result<Certificate> inspect_certificate_der(const unsigned char* data, long size);

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "live/files/files.hpp"
+#include "live/pki/authority.hpp"
 
 namespace dfaas {
 namespace {

@@ -76,10 +76,10 @@ def test_compose_makes_a_federation_of_three(engine):
         engine.run("podman", "exec", f"dfaas-node-{node}", "dfaas", "deploy", "turn", "--dir", NODE,
                    "--process", "rev")
         assert call(engine, 8080 + node, "/function/turn", "--data-binary", "abc").strip() == "cba"
-    # The authority's key is where it was made, and at no node.
-    for node in (1, 2, 3):
-        found = engine.run("podman", "exec", f"dfaas-node-{node}", "find", "/var/lib/dfaas", "/federation",
-                           "-name", "ca.key", check=False).stdout
-        assert found == ""
+        # The authority's key lies at the first node alone, where the others renew.
+        found = engine.run("podman", "exec", f"dfaas-node-{node}", "find", "/var/lib/dfaas", "-name", "ca.key").stdout
+        assert found.split() == ([f"{NODE}/ca/ca.key"] if node == 1 else [])
+    members = engine.run("podman", "exec", "dfaas-node-1", "dfaas", "federation", "members", "--dir", NODE).stdout
+    assert "compose" in members and "dfaas-node-2" in members and "dfaas-node-3" in members
     engine.run(*compose, "down", "--volumes", cwd=engine.context)
     assert engine.run("podman", "ps", "--all", "--quiet").stdout == ""

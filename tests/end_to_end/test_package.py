@@ -61,7 +61,7 @@ def test_package_is_installed_served_from_upgraded_and_removed(package, tree):
         install(machine, package)
         assert machine.run("systemctl", "is-enabled", "dfaas", check=False).stdout.strip() == "disabled"
         assert not machine.processes_of("dfaas")
-        assert not (tree / "var/lib/dfaas").exists()
+        assert not list((tree / "var/lib/dfaas").iterdir()), "a node is made when it is first started"
         machine.run("systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/dfaas.service")
 
         security = machine.run("systemd-analyze", "security", "--offline=yes", "--no-pager",
@@ -88,6 +88,10 @@ def test_package_is_installed_served_from_upgraded_and_removed(package, tree):
             assert process["NoNewPrivs"] == "1" and process["Seccomp"] == "2", process
             # A spare sandbox holds those of its own user namespace, until it takes a function.
             assert int(process["CapEff"], 16) == 0 or process["Name"] == "dfaas-spare", process
+
+        # The service's control group is handed to it, for the limits of functions.
+        group = machine.run("systemctl", "show", "-P", "ControlGroup", "dfaas").stdout.strip()
+        assert machine.run("stat", "-c", "%U", f"/sys/fs/cgroup{group}").stdout == "dfaas\n"
 
         machine.run("systemctl", "restart", "dfaas")
         assert turned(machine) == "cba"

@@ -4,6 +4,9 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(packaging ${PROJECT_SOURCE_DIR}/packaging)
 set(made ${PROJECT_BINARY_DIR}/package_files)
+set(CPACK_PACKAGE_CONTACT "dfaas contributors <contributors@dfaas.invalid>")
+string(TIMESTAMP built "%a, %d %b %Y %H:%M:%S +0000" UTC)  # SOURCE_DATE_EPOCH, if that is set.
+configure_file(${packaging}/debian/changelog.in ${made}/changelog @ONLY)
 
 set(shell_bash dfaas)
 set(shell_zsh _dfaas)
@@ -16,10 +19,11 @@ add_custom_command(OUTPUT ${made}/dfaas.1.gz
   COMMAND ${CMAKE_COMMAND} -E make_directory ${made}/bash ${made}/zsh ${made}/fish
   ${completions}
   COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tools/man-page --binary $<TARGET_FILE:dfaas> > ${made}/dfaas.1
-  COMMAND gzip -9 -n -c ${PROJECT_SOURCE_DIR}/CHANGELOG.md > ${made}/changelog.gz
+  COMMAND gzip -9 -n -c ${PROJECT_SOURCE_DIR}/CHANGELOG.md > ${made}/CHANGELOG.md.gz
+  COMMAND gzip -9 -n -c ${made}/changelog > ${made}/changelog.gz
   COMMAND gzip -9 -n -f ${made}/dfaas.1
   DEPENDS dfaas ${PROJECT_SOURCE_DIR}/tools/man-page ${PROJECT_SOURCE_DIR}/tools/cli-reference
-          ${PROJECT_SOURCE_DIR}/CHANGELOG.md
+          ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${made}/changelog
   VERBATIM)
 add_custom_target(package_files DEPENDS ${made}/dfaas.1.gz)
 
@@ -33,12 +37,12 @@ install(FILES ${made}/dfaas.1.gz DESTINATION share/man/man1)
 install(FILES ${made}/bash/dfaas DESTINATION share/bash-completion/completions)
 install(FILES ${made}/zsh/_dfaas DESTINATION share/zsh/vendor-completions)
 install(FILES ${made}/fish/dfaas.fish DESTINATION share/fish/vendor_completions.d)
-install(FILES ${packaging}/debian/copyright ${made}/changelog.gz DESTINATION share/doc/dfaas)
+install(FILES ${packaging}/debian/copyright ${made}/changelog.gz ${made}/CHANGELOG.md.gz DESTINATION share/doc/dfaas)
+install(FILES ${packaging}/debian/lintian-overrides DESTINATION share/lintian/overrides RENAME dfaas)
 install(FILES ${PROJECT_SOURCE_DIR}/config/front-door.cfg DESTINATION share/doc/dfaas/examples)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME dfaas)
-set(CPACK_PACKAGE_CONTACT "dfaas contributors <contributors@dfaas.invalid>")
 set(CPACK_PACKAGE_DIRECTORY ${PROJECT_SOURCE_DIR}/build/package)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)

@@ -22,6 +22,8 @@ default_ulimits = ["nofile={files}:{files}", "nproc=4096:4096"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[network]
+network_config_dir = "{directory}/networks"
 """
 _STORAGE = """
 [storage]
@@ -36,7 +38,7 @@ class Engine:
         self.directory = Path(tempfile.mkdtemp(prefix="dfaas-engine-", dir="/var/tmp"))
         self._network = f"dfaas-{os.getpid()}"
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        for name, text in (("containers", _CONTAINERS.format(files=files)),
+        for name, text in (("containers", _CONTAINERS.format(files=files, directory=self.directory)),
                            ("storage", _STORAGE.format(directory=self.directory))):
             (self.directory / f"{name}.conf").write_text(text)
         self._environment = dict(os.environ,

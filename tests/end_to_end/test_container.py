@@ -18,6 +18,13 @@ from waiting import wait_until
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an engine with a network of its own needs root")
 
 NODE = "/var/lib/dfaas/node"
+#: Prints which nodes served.
+_TWO_CALLS = r"""
+for call in 1 2; do
+  curl --silent --output /dev/null --write-out '%header{x-server}\n' --data '' http://127.0.0.1:8081/function/nap &
+done
+wait
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,5 +88,18 @@ def test_compose_makes_a_federation_of_three(engine):
         assert found.split() == ([f"{NODE}/ca/ca.key"] if node == 1 else [])
     members = engine.run("podman", "exec", "dfaas-node-1", "dfaas", "federation", "members", "--dir", NODE).stdout
     assert "compose" in members and "dfaas-node-2" in members and "dfaas-node-3" in members
+    # Together they have three slots for it: of two calls at once, a neighbour serves one.
+    for node in (1, 2, 3):
+        engine.run("podman", "exec", f"dfaas-node-{node}", "dfaas", "deploy", "nap", "--dir", NODE,
+                   "--process", "sleep 0.5", "-l", "dfaas.slots=1")
+    wait_until(lambda: len(set(engine.run("sh", "-c", _TWO_CALLS).stdout.split())) == 2, "a call to spill")
+
+    # Making the federation again changes nothing.
+    identity = engine.run("podman", "exec", "dfaas-node-1", "dfaas", "pki", "show", f"{NODE}/pki/node.crt").stdout
+    [maker] = engine.run("podman", "ps", "--all", "--quiet", "--filter",
+                         "label=com.docker.compose.service=federation").stdout.split()
+    engine.run("podman", "start", "--attach", maker)
+    assert engine.run("podman", "exec", "dfaas-node-1", "dfaas", "pki", "show",
+                      f"{NODE}/pki/node.crt").stdout == identity
     engine.run(*compose, "down", "--volumes", cwd=engine.context)
     assert engine.run("podman", "ps", "--all", "--quiet").stdout == ""

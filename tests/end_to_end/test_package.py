@@ -96,6 +96,15 @@ def test_package_is_installed_served_from_upgraded_and_removed(package, tree):
         machine.run("systemctl", "restart", "dfaas")
         assert turned(machine) == "cba"
 
+        # A wrong setting stops it, with a sentence, and it is not started again and again.
+        machine.run("systemctl", "set-environment", "DFAAS_STRATEGY_PERIOD_MS=1")
+        assert machine.run("systemctl", "restart", "dfaas", check=False).returncode != 0
+        assert machine.run("systemctl", "show", "-P", "ActiveState", "dfaas").stdout == "failed\n"
+        assert "setting strategy.period_ms" in machine.run("systemctl", "status", "dfaas", check=False).stdout
+        machine.run("systemctl", "unset-environment", "DFAAS_STRATEGY_PERIOD_MS")
+        machine.run("systemctl", "start", "dfaas")
+        assert turned(machine) == "cba"
+
         # An upgrade: the new program runs, with the functions of the old one.
         started = machine.run("systemctl", "show", "-P", "ExecMainPID", "dfaas").stdout
         install(machine, package, "--reinstall")

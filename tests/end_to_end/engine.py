@@ -8,8 +8,6 @@
 import os
 import resource
 import shutil
-import tempfile
-from pathlib import Path
 
 import machine
 from waiting import wait_until
@@ -35,7 +33,7 @@ runroot = "{directory}/run"
 
 class Engine:
     def __init__(self):
-        self.directory = Path(tempfile.mkdtemp(prefix="dfaas-engine-", dir="/var/tmp"))
+        self.directory = machine.scratch_directory()
         self._network = f"dfaas-{os.getpid()}"
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         for name, text in (("containers", _CONTAINERS.format(files=files, directory=self.directory)),

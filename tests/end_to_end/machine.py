@@ -23,6 +23,7 @@ from waiting import children_of, wait_until
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / "build" / "roots"
 _BOOT_SECONDS = 60.0
+_SCRATCH_BYTES = 3 << 30
 _NAMESPACES = ["--pid", "--fork", "--mount", "--net", "--uts", "--ipc", "--cgroup", "--kill-child"]
 _ENTER = ["--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup"]
 
@@ -70,6 +71,21 @@ def run(*command, timeout=120.0, check=True, **options):
     return done
 
 
+def scratch_directory():
+    """For hundreds of megabytes that are removed soon: in memory, where that has room and can hold layers of images."""
+    directory = Path(tempfile.mkdtemp(prefix="dfaas-", dir="/dev/shm"))
+    try:
+        os.setxattr(directory, "user.dfaas", b"")
+        is_good = shutil.disk_usage(directory).free > _SCRATCH_BYTES
+    except OSError:
+        is_good = False
+    if not is_good:
+        directory.rmdir()
+        directory = Path(tempfile.mkdtemp(prefix="dfaas-", dir="/var/tmp"))
+    directory.chmod(0o755)
+    return directory
+
+
 def build_package(binary, directory):
     """The Debian package of the build that `binary` belongs to. Returns its path."""
     build = Path(binary).resolve().parent
@@ -101,8 +117,7 @@ def debian_tree(packages):
 
 
 def unpack(archive):
-    tree = Path(tempfile.mkdtemp(prefix="dfaas-tree-", dir="/tmp"))
-    tree.chmod(0o755)
+    tree = scratch_directory()
     run("tar", "-C", tree, "--numeric-owner", "-xpf", archive)
     return tree
 

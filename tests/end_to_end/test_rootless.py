@@ -8,12 +8,10 @@ Root is needed to make that, and for nothing that follows. His container has no 
 import os
 import resource
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 from federation import BINARY
-from machine import PROJECT, build_package, debian_tree, dependencies_of, run
+from machine import PROJECT, build_package, debian_tree, dependencies_of, run, scratch_directory
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making a user in a namespace needs root")
 
@@ -35,8 +33,12 @@ mount --bind "$1/numbers" /etc/subgid
 chown -R 54321:54321 "$1"
 cd "$1/context"
 user="setpriv --reuid 54321 --regid 54321 --clear-groups env -i HOME=$1/home XDG_RUNTIME_DIR=$1/run PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-# The second ends the process that keeps his namespaces.
-trap '$user podman rm --all --force --volumes --time 0 >&2; $user podman system migrate >&2' EXIT
+end() {
+  $user podman rm --all --force --volumes --time 0 >&2
+  $user podman system migrate >&2  # Ends the process that keeps his namespaces.
+  rm -f /dev/shm/libpod_rootless_lock_54321
+}
+trap end EXIT
 $user podman import --quiet - debian < "$2" >&2
 $user buildah bud --isolation chroot --build-arg BASE=localhost/debian --tag dfaas --file Containerfile . >&2
 $user podman run --detach --name alone --network none dfaas >&2
@@ -63,9 +65,7 @@ events_logger = "file"
 
 @pytest.fixture
 def home():
-    """Readable on the way down: the user's own numbers must reach it."""
-    home = Path(tempfile.mkdtemp(prefix="dfaas-user-", dir="/var/tmp"))
-    home.chmod(0o755)
+    home = scratch_directory()
     yield home
     shutil.rmtree(home)
 

@@ -128,6 +128,8 @@ Result<void> run(const NodeOptions& options) {
            static_cast<std::uint64_t>(settings.integer("gateway.async_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .body_bytes_per_second_min =
+           static_cast<int>(settings.integer("gateway.body_bytes_per_second_min")),
        .log_follow_time = settings.millis("gateway.log_follow_ms"),
        .replicas_max = static_cast<int>(settings.integer("gateway.replicas_max")),
        .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),

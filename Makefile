@@ -5,7 +5,7 @@
 # make help      the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sanitize fuzz soak chaos bench format check clean
+.PHONY: help setup build demo test sanitize fuzz soak chaos bench package container format check clean
 
 jobs ?= $(shell nproc)
 preset ?= dev
@@ -48,6 +48,14 @@ bench: build  ## Measure against the bars; writes build/bench/results.json
 	@cmake --preset bench --log-level=WARNING
 	@cmake --build --preset bench -j $(jobs)
 	@bench/run
+
+package: build  ## Make the Debian package build/package/dfaas_VERSION_ARCHITECTURE.deb
+	@cmake --build --preset release -j $(jobs) --target package_files
+	@rm -f build/package/dfaas_*.deb
+	@cpack --config build/release/CPackConfig.cmake
+
+container: package  ## Make the container image dfaas with podman or docker (engine=buildah for another)
+	@packaging/build-container $(engine)
 
 format:  ## Format the sources
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format-19 -i

@@ -107,7 +107,7 @@ Result<void> run(const NodeOptions& options) {
        .store_catalogue = std::string(store_catalogue),
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
-       .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
+       .launcher = launcher_binary(),
        .images = directory.images(),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),

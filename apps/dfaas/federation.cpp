@@ -311,7 +311,7 @@ Result<void> revoke(const FederationOptions& options) {
   if (!trust) return tl::unexpected(trust.error());
   const auto id = find_node(options, *trust);
   if (!id) return tl::unexpected(id.error());
-  if (id->text() == (*trust)["id"]) {
+  if (id->text() == (*trust)["id"].get<std::string>()) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("{} is this very node: revoke it from another one", id->text()));
   }

@@ -609,8 +609,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       const auto head = co_await connection.read_head(idle);
       if (!head) co_return;
       if (head->method == "POST" && Trust::is_for_peers(head->target)) {
-        const RequestHead asked = *head;
-        co_await answer_peer(self, &connection, asked);
+        co_await answer_peer(self, &connection, *head);
         continue;
       }
       if (head->method != "POST" || head->target != "/dfaas/v1/exchange") {

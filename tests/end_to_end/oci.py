@@ -6,6 +6,7 @@
         node.deploy("f", image=f"{registry.host}/team/small:latest")
 """
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -156,10 +157,13 @@ def write_layout(directory, layers, config=None, tag="latest", architecture=ARCH
 
 
 class Registry:
-    """The reading side of a container registry, over layouts: {"team/small": DIRECTORY}."""
+    """The reading side of a container registry, over layouts: {"team/small": DIRECTORY}. Blobs wait while
+    `flows` is not set."""
 
     def __init__(self, layouts):
         self.requests = []
+        self.flows = threading.Event()
+        self.flows.set()
         registry = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -167,15 +171,18 @@ class Registry:
 
             def do_GET(self):
                 registry.requests.append(self.path)
+                if "/blobs/" in self.path:
+                    registry.flows.wait(60)
                 status, kind, data = registry._find(self.path, layouts)
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(data)))
                 if status == 200 and "/manifests/" in self.path:
                     self.send_header("Docker-Content-Digest", digest(data))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(data)
+                with contextlib.suppress(OSError):  # Of one that was ended meanwhile.
+                    self.end_headers()
+                    if self.command == "GET":
+                        self.wfile.write(data)
 
             do_HEAD = do_GET
 
@@ -214,5 +221,6 @@ class Registry:
         return self
 
     def __exit__(self, *_):
+        self.flows.set()
         self._server.shutdown()
         self._server.server_close()

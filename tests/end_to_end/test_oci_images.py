@@ -2,6 +2,7 @@
 """Container images as functions: read, unpacked once, run as they say of themselves; and hostile ones."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import shutil
@@ -13,11 +14,11 @@ import clients
 import pytest
 from federation import Federation, dfaas, free_ports
 from oci import ARCHITECTURE, Registry, build_watchdog, busybox, entry, write_layout
-from waiting import wait_until
+from waiting import descendants_of, process_name, wait_until
 
 OTHER_ARCHITECTURE = "s390x" if ARCHITECTURE != "s390x" else "amd64"
 TOOLS = ("cat", "echo", "env", "id", "ls", "pwd", "sh", "sleep", "stat", "touch")
-SETTINGS = {"images.keep_ms": 300, "images.unpacked_mb": 48, "images.registries": "127.0.0.1"}
+SETTINGS = {"images.keep_ms": 300, "images.unpacked_mb": 16, "images.registries": "127.0.0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,12 @@ def unpacked(node, digest):
 def leftovers(node):
     return sorted(path.name for path in (node.directory / "state" / "images").iterdir()
                   if not path.name.startswith("sha256-"))
+
+
+def fetchers(node):
+    """Processes of skopeo and umoci that the node has."""
+    return [pid for pid in descendants_of(node.pid("gateway"))
+            if process_name(pid) in ("skopeo", "umoci")]
 
 
 def small(node, name, *members, config=None, **options):
@@ -228,13 +235,13 @@ def test_what_cannot_be_read_says_why(node):
 
 def test_too_large_an_image_is_refused_whatever_it_says_of_its_size(node):
     zeros = entry("zeros", b"")
-    zeros[0].size = 100 << 20
-    big = write_layout(sources(node) / "bomb", [[(zeros[0], bytes(100 << 20))]], {"Cmd": ["/x"]})
+    zeros[0].size = 40 << 20
+    big = write_layout(sources(node) / "bomb", [[(zeros[0], bytes(40 << 20))]], {"Cmd": ["/x"]})
     assert sum(file.stat().st_size for file in (sources(node) / "bomb").rglob("*")) < 2 << 20
     refused(node, "oci:bomb")
-    many = [entry(f"many/{at}") for at in range(15_000)]
+    many = [entry(f"many/{at}") for at in range(5_000)]
     write_layout(sources(node) / "many", [many], {"Cmd": ["/x"]})
-    refused(node, "oci:many", "48 MB", "images.unpacked_mb")
+    refused(node, "oci:many", "16 MB", "images.unpacked_mb")
     assert not unpacked(node, big).exists()
 
 
@@ -255,6 +262,11 @@ def test_hostile_archives_reach_nothing(node, tmp_path):
     if answer.status == 202:
         assert "of the host" not in node.call("hostile").text
     assert not victim.exists()
+    kept = small(node, "kept")
+    node.deploy("kept", image="oci:kept")
+    write_layout(sources(node) / "above", [busybox("cat"), [entry(".wh..."), entry("x")]])
+    refused(node, "oci:above")
+    assert unpacked(node, kept).exists() and node.call("kept", b"x").text == "x"
     device = {"kind": tarfile.BLKTYPE, "devmajor": 8, "devminor": 0, "mode": 0o666}
     digest = small(
         node, "power", entry("disk", **device), entry("dev/mem", **device),
@@ -314,6 +326,39 @@ def test_image_of_a_registry(node):
             refused(remote, "ghcr.io/openfaas/figlet:latest", "images.registries", "ghcr.io")
             refused(remote, "127.0.0.1/x", "127.0.0.1")  # Nobody listens there.
     refused(node, "Not A Name", "Not A Name")
+
+
+def test_registry_that_stalls_is_left_in_time_and_nothing_runs_on(node):
+    small(node, "stalled", entry("stalled"))
+    with Registry({"stalled": sources(node) / "stalled"}) as registry:
+        with Federation("slow", connect=False, settings={
+                **SETTINGS, "images.registries": registry.host,
+                "images.time_limit_ms": 1000}) as federation:
+            slow = federation["slow"]
+            registry.flows.clear()
+            answer = slow.try_deploy("stalled", image=f"{registry.host}/stalled")
+            assert answer.status == 500 and "not done in" in answer.text, answer
+            assert not fetchers(slow)
+            registry.flows.set()
+            slow.deploy("stalled", image=f"{registry.host}/stalled")
+            assert slow.call("stalled", b"x").text == "x"
+
+
+def test_fetching_ends_with_the_gateway(node):
+    small(node, "orphan", entry("orphan"))
+    with Registry({"orphan": sources(node) / "orphan"}) as registry:
+        with Federation("brief", connect=False,
+                        settings={**SETTINGS, "images.registries": registry.host}) as federation:
+            brief = federation["brief"]
+            registry.flows.clear()
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(brief.try_deploy, "orphan", image=f"{registry.host}/orphan")
+                left = wait_until(lambda: leftovers(brief) and fetchers(brief), "skopeo to fetch")
+                brief.wait_replaced("gateway", brief.kill_program("gateway"))
+                wait_until(lambda: not any(process_name(pid) for pid in left), "skopeo to end")
+                assert answer.result().status in (502, 503)
+            wait_until(lambda: brief.request("GET", "/healthz").status == 200, "the new gateway")
+            assert not leftovers(brief)
 
 
 # --- life
@@ -380,6 +425,29 @@ def test_function_comes_back_without_its_archive_and_leftovers_go(node):
     node.crash()
     node.start()
     assert node.call("returning").text == "kept"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_node_of_an_ordinary_user():
+    federation = Federation("plain", connect=False, settings=SETTINGS)
+    plain = federation["plain"]
+    plain.user = 65534
+    sources(plain).mkdir(exist_ok=True)
+    digest = small(plain, "own", entry("x", mode=0o500, kind=tarfile.DIRTYPE, uid=1000),
+                   entry("x/own", "of another user", mode=0o600, uid=1000, gid=1000),
+                   entry("closed", mode=0, kind=tarfile.DIRTYPE))
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(federation)
+        except AssertionError as problem:
+            pytest.skip(f"not on this machine: {problem}"[:200])
+        if plain.status()["sandbox"]["tier"] != "namespaces":
+            pytest.skip("images need namespaces")
+        plain.deploy("own", "cat /x/own", image="oci:own")
+        assert plain.call("own").text == "of another user"
+        plain.remove("own")
+        wait_until(lambda: not unpacked(plain, digest).exists(), "the image to be removed")
+        wait_until(lambda: not leftovers(plain), "all of it to be removed")
 
 
 def test_neighbours_stand_in_for_equal_digests_only():

@@ -110,7 +110,7 @@ void make_working_directory(const fs::path& root, const std::string& directory) 
 }
 
 /// On the pool: whatever is slow with many files.
-Result<std::uint64_t> finish_tree(fs::path root, std::string working_directory,
+Result<std::uint64_t> finish_tree(const fs::path& root, const std::string& working_directory,
                                   std::uint64_t bytes_max) {
   auto bytes = open_up_tree(root);
   if (!bytes) return pass_on(std::move(bytes));
@@ -318,7 +318,7 @@ struct ImageStore::State : std::enable_shared_from_this<ImageStore::State> {
     if (auto made = make_directory(work, 0700); !made) return made;
     if (name.kind == ImageKind::registry) return {};
     std::error_code error;
-    fs::create_symlink(fs::absolute(settings.sources / name.place), work / "source", error);
+    fs::create_symlink(settings.sources / name.place, work / "source", error);
     if (error) return fail(ErrorCode::unavailable, work.string() + ": " + error.message());
     return {};
   }
@@ -441,6 +441,7 @@ asio::awaitable<Result<ImagePtr>> ImageStore::State::unpack(fs::path work, Image
     co_return pass_on(std::move(fits));
   }
 
+  // Two levels down: umoci lets a layer that removes ".." take the directory above the root with it.
   const fs::path root = work / "done" / "rootfs";
   if (auto made = make_directory(work / "done", 0700); !made) co_return pass_on(std::move(made));
   std::vector<std::string> words{"raw",     "unpack",       "--rootless",

@@ -77,17 +77,6 @@ ReplicaDefaults replica_defaults(const Settings& settings) {
           .host_network_allowed = settings.text("sandbox.host_network") == "yes"};
 }
 
-/// Where `program` is in the PATH of this process; empty if it is not.
-std::string find_on_path(std::string_view program) {
-  const char* path = std::getenv("PATH");  // NOLINT: before any thread of ours.
-  for (const std::string_view directory : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
-    if (!directory.starts_with('/')) continue;
-    const std::string place = std::string(directory) + "/" + std::string(program);
-    if (::access(place.c_str(), X_OK) == 0) return place;
-  }
-  return {};
-}
-
 /// What programs that fetch images need of our environment: where to look for what, proxies, certificates.
 std::vector<std::string> fetching_environment() {
   std::vector<std::string> environment;
@@ -160,7 +149,7 @@ Result<void> run(const NodeOptions& options) {
        .store_catalogue = std::string(store_catalogue),
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
-       .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
+       .launcher = launcher_binary(),
        .images = image_settings(settings, directory),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
@@ -181,6 +170,8 @@ Result<void> run(const NodeOptions& options) {
            static_cast<std::uint64_t>(settings.integer("gateway.async_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .body_bytes_per_second_min =
+           static_cast<int>(settings.integer("gateway.body_bytes_per_second_min")),
        .log_follow_time = settings.millis("gateway.log_follow_ms"),
        .replicas_max = static_cast<int>(settings.integer("gateway.replicas_max")),
        .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),

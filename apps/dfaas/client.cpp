@@ -157,6 +157,10 @@ Result<void> describe(const ClientOptions& options) {
       status->deployment.function.name(), status->deployment.function.space(),
       status->deployment.image, status->deployment.process, status->created_at,
       status->invocation_count, status->available_replicas > 0 ? "ready" : "not ready");
+  if (!status->image_digest.empty()) {
+    fmt::print("digest       {}\nsize         {:.1f} MB\n", status->image_digest,
+               static_cast<double>(status->image_bytes) / (1U << 20U));
+  }
   for (const auto& [label, value] : status->deployment.labels) {
     fmt::print("label        {}={}\n", label, value);
   }
@@ -381,7 +385,11 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
     command->add_option("name", options->name, "NAME or NAME.NAMESPACE");
     command->add_option("-f,--file", options->file,
                         "A FunctionDeployment as JSON, instead of options");
-    command->add_option("--image", options->image, "host: or host:PROGRAM")->capture_default_str();
+    command
+        ->add_option("--image", options->image,
+                     "host:, host:PROGRAM, dir:NAME, oci:PATH[:TAG], docker-archive:FILE[:REF] "
+                     "or a registry's name")
+        ->capture_default_str();
     command->add_option("--process,--fprocess", options->process,
                         "Command line, on this node's programs");
     command->add_option("-e,--env", options->env, "NAME=VALUE; may be repeated")

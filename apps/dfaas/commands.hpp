@@ -39,6 +39,9 @@ std::string own_binary();
 /// That of dfaas-launcher: beside this program where it was built, in ../lib/dfaas where it is installed.
 std::string launcher_binary();
 
+/// Where `program` is in the PATH of this process; empty if it is not.
+std::string find_on_path(std::string_view program);
+
 void add_agent_command(CLI::App& root, ExitStatus& status);
 void add_author_commands(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);

@@ -87,13 +87,21 @@ void examine_programs(Examination& node) {
   } else {
     node.add("haproxy", State::wrong, haproxy.error().message, "apt-get install haproxy");
   }
-  const fs::path launcher = fs::path(own_binary()).parent_path() / "dfaas-launcher";
+  const fs::path launcher = launcher_binary();
   std::error_code ignored;
   if (fs::exists(launcher, ignored)) {
     node.add("launcher", State::good, launcher.string());
   } else {
     node.add("launcher", State::wrong, launcher.string() + " is missing",
              "install it beside dfaas");
+  }
+  for (const char* program : {"skopeo", "umoci"}) {
+    const std::string place = find_on_path(program);
+    node.add(program, State::good,
+             place.empty() ? fmt::format("not in the PATH here: this node runs no container images "
+                                         "(apt-get install {})",
+                                         program)
+                           : place);
   }
 }
 

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
 /// dfaas: one binary, a table of subcommands.
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include <CLI/CLI.hpp>
 
 #include "apps/dfaas/commands.hpp"
+#include "core/base/text.hpp"
 
 namespace dfaas {
 
@@ -41,6 +46,16 @@ std::string launcher_binary() {
   std::error_code error;
   if (std::filesystem::exists(beside, error)) return beside.string();
   return (directory.parent_path() / "lib/dfaas/dfaas-launcher").string();
+}
+
+std::string find_on_path(std::string_view program) {
+  const char* path = std::getenv("PATH");  // NOLINT: before any thread of ours.
+  for (const std::string_view directory : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+    if (!directory.starts_with('/')) continue;
+    const std::string place = std::string(directory) + "/" + std::string(program);
+    if (::access(place.c_str(), X_OK) == 0) return place;
+  }
+  return {};
 }
 
 namespace {

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 46> table{{
+constexpr std::array<Setting, 50> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -74,6 +74,15 @@ constexpr std::array<Setting, 46> table{{
     {"haproxy.program", text, "", 0, 0, "", "",
      "path of haproxy, 2.6 or newer; empty for the one in /usr/local/sbin, /usr/sbin or /usr/bin",
      ""},
+    {"images.keep_ms", integer, "ms", 0, 604800000, "", "600000",
+     "how long an unpacked image stays that no function uses any more", ""},
+    {"images.registries", text, "", 0, 0, "", "*",
+     "registries that images may be fetched from, as HOST, HOST:PORT or HOST/PATH, separated by "
+     "blanks; * for all, empty for none",
+     ""},
+    {"images.time_limit_ms", integer, "ms", 1000, 86400000, "", "600000",
+     "longest time to fetch and unpack one image; a deployment waits 55 s of it", ""},
+    {"images.unpacked_mb", integer, "MB", 1, 1048576, "", "2048", "largest image, unpacked", ""},
     {"join.address", optional_address, "", 0, 0, "", "",
      "where other machines reach join.bind, as written into invitations; empty for join.bind "
      "itself",

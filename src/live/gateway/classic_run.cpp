@@ -244,6 +244,7 @@ asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHo
   // Named: GCC 12 destroys braced temporaries of an awaited call twice.
   ProcessCommand command{.arguments = plan.command,
                          .environment = plan.environment,
+                         .directory = plan.directory,
                          .combine_output = plan.watchdog.combine_output};
   if (plan.watchdog.cgi_headers) {
     command.environment =

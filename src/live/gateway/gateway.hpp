@@ -16,6 +16,7 @@
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
 #include "core/dataplane/dispatcher.hpp"
+#include "live/images/image_store.hpp"
 #include "live/net/http.hpp"
 #include "live/net/listener.hpp"
 #include "live/runtime/replica_spec.hpp"
@@ -31,7 +32,7 @@ struct GatewaySettings {
   std::string system_user;      ///< Of /system/*.
   std::string system_password;
   std::filesystem::path launcher;  ///< The program that makes sandboxes.
-  std::filesystem::path images;    ///< Where directories of images lie.
+  ImageSettings images;
   SandboxSettings sandbox;
   ReplicaDefaults replica;
   std::filesystem::path database;          ///< Desired state.

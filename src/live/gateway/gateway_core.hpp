@@ -119,6 +119,9 @@ struct DeployedFunction {
   int slots = 1;
   std::filesystem::path secrets;  ///< Directory with the function's secrets; empty without any.
   RunPlan plan;
+  std::uint64_t change = 0;  ///< Which deployment made it so.
+
+  [[nodiscard]] std::string image_digest() const { return plan.image ? plan.image->digest : ""; }
 };
 
 /// What the agent wants to know of a function beside what the dispatcher counts, with the same names.
@@ -153,7 +156,7 @@ class EgressPool {
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
               FunctionStore store_, SecretStore secrets_, std::unique_ptr<AsyncQueue> async_,
-              std::unique_ptr<FunctionHost> runner_);
+              std::unique_ptr<ImageStore> images_, std::unique_ptr<FunctionHost> runner_);
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
@@ -162,6 +165,9 @@ struct GatewayCore {
   FunctionLogs logs;
   std::map<std::string, Namespace> namespaces;  ///< Those that were made.
   std::unique_ptr<AsyncQueue> async;
+  std::unique_ptr<ImageStore> images;
+  /// Of functions that the database has and that could not be deployed: kept on disk for the next start.
+  std::map<FunctionName, ImagePtr> reserved_images;
   std::unique_ptr<FunctionHost> runner;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
@@ -173,6 +179,7 @@ struct GatewayCore {
   std::map<FunctionName, AnswerCounters> answers;  ///< Of functions that the dispatcher knows.
   std::unordered_map<RequestId, CallPtr> calls;
   RequestId next_id = 1;
+  std::uint64_t next_change = 1;  ///< Deployments in the order they came.
   bool draining = false;
   std::function<void()> on_idle;  ///< Set while somebody waits for the last call to end.
 
@@ -268,8 +275,13 @@ boost::asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* co
 bool is_authorized(const RequestHead& head, const std::string& user, const std::string& password);
 
 /// Checks and prepares a deployment for this node. Changes nothing but the function's directory of secrets.
-/// `replicas` are those it had before.
+/// `replicas` are those it had before, `container` is its image if that is one of a container.
 Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deployment,
-                                 std::string created_at, std::optional<int> replicas);
+                                 std::string created_at, std::optional<int> replicas,
+                                 ImagePtr container);
+
+/// The image of a deployment, unpacked; null for one that needs none. Errors: as ImageStore::get(), naming the function.
+boost::asio::awaitable<Result<ImagePtr>> fetch_container(GatewayCore* core,
+                                                         FunctionDeployment deployment);
 
 }  // namespace dfaas

@@ -82,24 +82,26 @@ Result<void> show_members(const GossipOptions& options) {
 /// One round of all members about keys. Errors: unavailable, naming who did not do it and why.
 Result<SerfKeys> ask_members(const GossipOptions& options, std::string command) {
   const auto door = read_serf_door(directory_of(options).serf_config());
-  const auto answer =
-      door ? serf_call_blocking(*door, std::move(command), SerfBody::follows, key_patience)
-           : Result<SerfAnswer>(tl::unexpected(door.error()));
+  const auto answer = door ? serf_call_blocking(*door, std::move(command),
+                                                SerfBody::even_after_errors, key_patience)
+                           : Result<SerfAnswer>(tl::unexpected(door.error()));
   if (!answer) {
     return fail(answer.error().code,
                 fmt::format("{}; does the node in {} run, with membership.kind = \"serf\"?",
                             answer.error().message, directory_of(options).root().string()));
   }
-  if (!answer->error.empty()) return fail(ErrorCode::unavailable, "serf: " + answer->error);
   const auto keys = serf_keys_from(answer->body);
   if (!keys) return keys;
-  if (keys->failed == 0 && keys->answered == keys->members) return keys;
+  const bool is_done = keys->failed == 0 && keys->answered == keys->members;
+  if (is_done && answer->error.empty()) return keys;
   std::string who;
-  for (const auto& [name, why] : keys->messages)
+  for (const auto& [name, why] : keys->messages) {
     who += fmt::format("; {}: {}", in_quotes(name, 40), why);
+  }
   return fail(ErrorCode::unavailable,
-              fmt::format("{} of {} members answered, {} of them with an error{}", keys->answered,
-                          keys->members, keys->failed, who));
+              fmt::format("{} of {} members did it, {} refused (serf: {}){}",
+                          keys->answered - keys->failed, keys->members, keys->failed,
+                          answer->error.empty() ? "no error" : answer->error, who));
 }
 
 Result<std::string> key_in_use(const GossipOptions& options) {

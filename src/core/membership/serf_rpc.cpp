@@ -150,10 +150,6 @@ std::string serf_key_command(std::uint64_t sequence, std::string_view command,
   return request(sequence, command, {{"Key", key}});
 }
 
-std::string serf_force_leave(std::uint64_t sequence, const std::string& name) {
-  return request(sequence, "force-leave", {{"Node", name}});
-}
-
 Result<SerfFrame> serf_frame(std::string value) {
   if (value.size() > header_bytes_max) return SerfFrame{.body = std::move(value)};
   const auto read = unpacked(value, "what serf sent");

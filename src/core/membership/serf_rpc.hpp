@@ -34,7 +34,6 @@ std::string serf_command(std::uint64_t sequence, std::string_view command);
 /// "install-key", "use-key", "remove-key".
 std::string serf_key_command(std::uint64_t sequence, std::string_view command,
                              const std::string& key);
-std::string serf_force_leave(std::uint64_t sequence, const std::string& name);
 
 /// One value of serf: the header of an answer or of an event, or the body that follows one.
 struct SerfFrame {

@@ -40,6 +40,7 @@ constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earl
 constexpr Micros proof_retry_min{500'000};
 constexpr Micros proof_retry_max{10'000'000};
 constexpr Micros proof_retry_gossip_max{120'000'000};  ///< Anybody may name thousands there.
+constexpr Micros goodbye_patience{2'000'000};          ///< Its last calls finish all the same.
 constexpr Micros silence_patience{10'000'000};  ///< Then a neighbour gives way to others that wait.
 constexpr Micros reproof_period{300'000'000};   ///< Of neighbours that are up.
 constexpr std::size_t local_bytes_max = 16U << 20U;
@@ -487,13 +488,15 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     return found->second;
   }
 
-  /// Gossip takes back hints, not neighbours: those that answer stay.
+  /// Gossip takes back hints, not neighbours: those that answer stay, but for those that said goodbye.
   static asio::awaitable<void> drop_unnamed(std::shared_ptr<State> self, States states) {
     std::vector<std::shared_ptr<Candidate>> gone;
     for (const auto& [address, candidate] : self->candidates) {
       if (!candidate->unnamed_since) continue;
-      const bool is_there = candidate->slot > 0 && is_up(states[candidate->proved->id]);
-      const bool is_late = now() > *candidate->unnamed_since + silence_patience;
+      const std::string state = candidate->slot > 0 ? states[candidate->proved->id] : "";
+      const bool is_there = state == "up";
+      const Micros patience = state == "draining" ? goodbye_patience : silence_patience;
+      const bool is_late = now() > *candidate->unnamed_since + patience;
       if (candidate->slot == 0 || (!is_there && is_late)) gone.push_back(candidate);
     }
     for (const std::shared_ptr<Candidate>& candidate : gone) {

@@ -128,7 +128,9 @@ asio::awaitable<Result<SerfAnswer>> serf_call(SerfDoor door, std::string command
       is_answered = frame->sequence == serf_call_sequence;
       answer.error = frame->error;
       // Where something went wrong a body may follow or not.
-      if (is_answered && (body == SerfBody::none || !frame->error.empty())) co_return answer;
+      const bool is_whole =
+          body == SerfBody::none || (!frame->error.empty() && body != SerfBody::even_after_errors);
+      if (is_answered && is_whole) co_return answer;
     } else if (is_answered) {
       answer.body = frame->body;
       co_return answer;

@@ -6,6 +6,7 @@
 ///         After an error the link is of no more use.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -48,7 +49,8 @@ struct SerfAnswer {
 };
 /// One command with `sequence` number serf_call_sequence on a connection of its own.
 constexpr std::uint64_t serf_call_sequence = 9;
-enum class SerfBody : bool { none, follows };
+/// `even_after_errors`: what members said about keys.
+enum class SerfBody : std::uint8_t { none, follows, even_after_errors };
 boost::asio::awaitable<Result<SerfAnswer>> serf_call(SerfDoor door, std::string command,
                                                      SerfBody body, Millis patience);
 /// The same for programs without an event loop.

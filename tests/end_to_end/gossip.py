@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 
-from federation import Federation, dfaas, free_ports
+import clients
+from federation import Federation, free_ports
 from waiting import end_process, wait_until
 
 
@@ -54,8 +55,9 @@ def stop_together(nodes):
 
 
 def members(node):
-    """What `dfaas members` says: {"members": [...], "gossip": {...}}"""
-    return json.loads(dfaas("members", "--dir", node.directory, "-o", "json").stdout)
+    """What the agent knows: {"members": [...], "gossip": {...}}"""
+    return json.loads(clients.unix_request(
+        str(node.directory / "run" / "agent.sock"), "GET", "/v1/members").text)
 
 
 def known_ids(node):

@@ -35,6 +35,9 @@ def test_nodes_that_gossip_know_each_other_and_spill(trio):
         assert known["gossip"]["connected"]
         assert {member["name"] for member in known["members"]} == {
             other.name for other in trio if other is not node}
+    assert json.loads(dfaas("members", "--dir", node.directory, "-o", "json").stdout)["gossip"]["members"] == 2
+    table = dfaas("members", "--dir", node.directory).stdout
+    assert trio["light"].id in table and "gossip of dfaas: connected, 2 members" in table
     calls = load.burst(trio["light"].user_port, "/function/nap", 5)
     assert load.served_by(calls) == {trio["light"].id: 1, trio["mid"].id: 2, trio["heavy"].id: 2}
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "apps/dfaas/gossip_setup.hpp"
 #include "apps/dfaas/programs.hpp"
 #include "core/base/text.hpp"
 #include "live/telemetry/log.hpp"
@@ -33,6 +34,18 @@ int port_of(const std::string& bind) {
   return port ? static_cast<int>(*port) : 0;
 }
 
+NeighbourRules neighbour_rules(const NodeIdentity& identity) {
+  const Settings& settings = identity.settings;
+  NeighbourRules rules{
+      .self = identity.id,
+      .neighbours_max = static_cast<std::size_t>(settings.integer("membership.neighbours_max")),
+      .by_lot = static_cast<std::size_t>(settings.integer("membership.neighbours_by_lot"))};
+  for (const std::string_view word : split(settings.text("membership.topology"), ',')) {
+    if (!trim(word).empty()) rules.only.emplace(trim(word));
+  }
+  return rules;
+}
+
 Result<void> run(const NodeOptions& options) {
   auto identity = load_identity(options, "agent");
   if (!identity) return pass_on(std::move(identity));
@@ -44,6 +57,8 @@ Result<void> run(const NodeOptions& options) {
       context.get_executor(),
       {.directory = identity->directory,
        .peers_file = identity->directory.root() / settings.text("membership.peers_file"),
+       .serf = serf_settings(*identity),
+       .neighbours = neighbour_rules(*identity),
        .controller = {.self = identity->id,
                       .name = identity->name,
                       .organisation = identity->organisation,
@@ -60,7 +75,8 @@ Result<void> run(const NodeOptions& options) {
                                      ? reachable(settings.text("join.bind"))
                                      : settings.text("join.address"),
                  .peer_port = port_of(settings.text("peer.bind")),
-                 .peers_file = identity->directory.root() / settings.text("membership.peers_file")},
+                 .peers_file = identity->directory.root() / settings.text("membership.peers_file"),
+                 .gossip = gossip_settings_for_others(settings)},
        .seed = random_seed()});
   if (!agent) return pass_on(std::move(agent));
   log_event(LogLevel::info, "agent_runs",

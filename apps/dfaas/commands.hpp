@@ -52,6 +52,7 @@ void add_doctor_command(CLI::App& root, ExitStatus& status);
 /// `dfaas federation` and `dfaas join`.
 void add_federation_commands(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);
+void add_gossip_commands(CLI::App& root, ExitStatus& status);
 void add_load_command(CLI::App& root, ExitStatus& status);
 void add_node_command(CLI::App& root, ExitStatus& status);
 /// `node` is what add_node_command() made.

@@ -19,6 +19,7 @@
 #include "core/base/text.hpp"
 #include "core/federation/joining.hpp"
 #include "core/json/fields.hpp"
+#include "core/membership/serf_rpc.hpp"
 #include "live/files/files.hpp"
 #include "live/membership/membership.hpp"
 #include "live/node/node_directory.hpp"
@@ -173,8 +174,30 @@ std::string issuer_line(const JoinToken& token) {
   return fmt::format("{} {}\n", token.address, token.issuer.text());
 }
 
-Result<NodeId> take_identity(const NodeDirectory& draft, const FederationOptions& options,
-                             const JoinToken& token) {
+/// How members gossip, of what was answered; nothing else of this node is for others to set.
+Result<MadeIdentity> with_gossip(const JoinAnswer& answer, const JoinToken& token,
+                                 const NodeId& id) {
+  MadeIdentity made{.id = id};
+  for (const char* name :
+       {"membership.kind", "membership.federation", "gossip.profile", "gossip.join"}) {
+    if (const auto found = answer.settings.find(name); found != answer.settings.end()) {
+      made.settings.insert(*found);
+    }
+  }
+  if (const auto join = made.settings.find("gossip.join"); join != made.settings.end()) {
+    const std::string host = token.address.substr(0, token.address.rfind(':'));
+    if (join->second.starts_with(':')) join->second.insert(0, host);
+  }
+  const auto secret = answer.secrets.find(std::string(gossip_keys_secret));
+  if (secret == answer.secrets.end()) return made;
+  auto keys = parse_keyring(secret->second);
+  if (!keys) return tl::unexpected(std::move(keys).error().within("answer: keys of the gossip"));
+  made.gossip_keys = std::move(*keys);
+  return made;
+}
+
+Result<MadeIdentity> take_identity(const NodeDirectory& draft, const FederationOptions& options,
+                                   const JoinToken& token) {
   const std::string key = make_key();
   const auto answer = join_with(key, options, token);
   if (!answer) return tl::unexpected(answer.error());
@@ -193,7 +216,7 @@ Result<NodeId> take_identity(const NodeDirectory& draft, const FederationOptions
   }
   const auto certificate = inspect_certificate(answer->certificate);
   if (!certificate) return tl::unexpected(certificate.error());
-  return certificate->id;
+  return with_gossip(*answer, token, certificate->id);
 }
 
 /// A node that is there already, perhaps with a certificate that ran out: its key and id stay.

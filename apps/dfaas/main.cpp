@@ -64,11 +64,11 @@ using AddCommand = void (*)(CLI::App& root, ExitStatus& status);
 
 /// In the order in which `dfaas --help` shows them.
 constexpr AddCommand commands[] = {
-    add_demo_command,     add_author_commands, add_client_commands, add_load_command,
-    add_node_command,     add_peers_command,   add_status_command,  add_why_command,
-    add_strategy_command, add_sim_command,     add_config_command,  add_federation_commands,
-    add_doctor_command,   add_pki_command,     add_version_command, add_completion_command,
-    add_gateway_command,  add_agent_command,
+    add_demo_command,       add_author_commands, add_client_commands, add_load_command,
+    add_node_command,       add_peers_command,   add_status_command,  add_why_command,
+    add_strategy_command,   add_sim_command,     add_config_command,  add_federation_commands,
+    add_doctor_command,     add_pki_command,     add_gossip_commands, add_version_command,
+    add_completion_command, add_gateway_command, add_agent_command,
 };
 
 }  // namespace

@@ -76,6 +76,8 @@ void add_node_command(CLI::App& root, ExitStatus& status) {
   init->add_option("--ca", made->authority, "Directory of the authority (default: a new one)");
   init->add_option("--days", made->certificate_days, "Validity of the certificate")
       ->capture_default_str();
+  init->add_option("--gossip-keys", made->gossip_keys,
+                   "Keys of the federation's gossip: a copy of a member's secrets/gossip-keys");
   init->add_option("--set", made->overrides, "A setting, as NAME=VALUE; may be repeated")
       ->allow_extra_args(false);
   init->footer(

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -18,10 +19,12 @@
 
 #include <fmt/format.h>
 
+#include "apps/dfaas/gossip_setup.hpp"
 #include "apps/dfaas/programs.hpp"
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
+#include "live/membership/gossip_keys.hpp"
 #include "live/net/http.hpp"
 #include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
@@ -65,15 +68,6 @@ std::string version_text(const std::string& program) {
   return output;
 }
 
-std::string find_program(std::string_view name) {
-  for (const char* directory :
-       {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
-    const fs::path path = fs::path(directory) / name;
-    if (::access(path.c_str(), X_OK) == 0) return path.string();
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<std::string> find_haproxy(const std::string& chosen) {
@@ -102,26 +96,36 @@ Result<std::string> find_haproxy(const std::string& chosen) {
   return program;
 }
 
-Result<void> check_port(const Settings& settings, std::string_view name) {
+std::string find_program(std::string_view name) {
+  for (const char* directory :
+       {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
+    const fs::path path = fs::path(directory) / name;
+    if (::access(path.c_str(), X_OK) == 0) return path.string();
+  }
+  return {};
+}
+
+Result<void> check_port(const Settings& settings, std::string_view name, int socket_type) {
   const std::string& text = settings.text(name);
   const std::size_t colon = text.rfind(':');
   std::string host = text.substr(0, colon);
   if (host.size() >= 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
   if (host == "*") host = "0.0.0.0";
   addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_socktype = socket_type;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
   if (::getaddrinfo(host.c_str(), text.substr(colon + 1).c_str(), &hints, &found) != 0) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("setting {}: {} is no address of this machine", name, in_quotes(text)));
   }
-  const int descriptor = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int descriptor = ::socket(found->ai_family, socket_type | SOCK_CLOEXEC, 0);
   const int yes = 1;
-  ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  const bool is_stream = socket_type == SOCK_STREAM;
+  if (is_stream) ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   const int bound = ::bind(descriptor, found->ai_addr, found->ai_addrlen);
   const int error = errno;
-  const bool is_free = bound == 0 && ::listen(descriptor, 1) == 0;
+  const bool is_free = bound == 0 && (!is_stream || ::listen(descriptor, 1) == 0);
   ::close(descriptor);
   ::freeaddrinfo(found);
   if (is_free) return {};
@@ -251,8 +255,13 @@ Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity
   fs::remove_all(draft.path(), error);
   const NodeDirectory directory(draft.path());
   if (auto made = make_directory(draft.path(), 0700); !made) return pass_on(std::move(made));
-  auto id = make_identity(directory);
-  if (!id) return id;
+  auto identity = make_identity(directory);
+  if (!identity) return pass_on(std::move(identity));
+  for (const auto& [setting, value] : identity->settings) {
+    const auto is_it = [&setting](const SettingText& text) { return text.name == setting; };
+    if (std::ranges::none_of(texts, is_it)) texts.push_back({setting, value, "federation"});
+  }
+  if (auto known = Settings::parse(texts); !known) return pass_on(std::move(known));
   for (const fs::path& made :
        {directory.maps(), directory.run(), directory.state(), directory.secrets()}) {
     if (auto done = make_directory(made, 0700); !done) return pass_on(std::move(done));
@@ -266,17 +275,27 @@ Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity
   for (const auto& [file, text] : files) {
     if (auto done = write_file(file, text, 0600); !done) return pass_on(std::move(done));
   }
+  std::vector<std::string> keys = identity->gossip_keys;
+  if (keys.empty() && !init.gossip_keys.empty()) {
+    auto read = read_gossip_keys(init.gossip_keys);
+    if (!read) return tl::unexpected(std::move(read).error().within("--gossip-keys"));
+    keys = std::move(*read);
+  }
+  if (keys.empty()) keys.push_back(make_gossip_key());
+  if (auto done = write_gossip_keys(directory.gossip_keys(), keys); !done) {
+    return pass_on(std::move(done));
+  }
   fs::remove(target, error);  // Empty, if it is there.
   fs::rename(draft.path(), target, error);
   if (error) {
     return fail(ErrorCode::unavailable, fmt::format("{}: {}", target.string(), error.message()));
   }
   draft.keep();
-  return id;
+  return identity->id;
 }
 
 Result<NodeId> init_node(const NodeInit& init) {
-  return init_node(init, [&init](const NodeDirectory& draft) -> Result<NodeId> {
+  return init_node(init, [&init](const NodeDirectory& draft) -> Result<MadeIdentity> {
     fs::path authority = init.authority;
     if (authority.empty()) {
       authority = draft.authority();
@@ -291,7 +310,9 @@ Result<NodeId> init_node(const NodeInit& init) {
     if (auto done = write_file(draft.root() / "peers.txt", no_neighbours, 0600); !done) {
       return pass_on(std::move(done));
     }
-    return create_node_certificate(draft.root(), authority, init.certificate_days);
+    const auto id = create_node_certificate(draft.root(), authority, init.certificate_days);
+    if (!id) return tl::unexpected(id.error());
+    return MadeIdentity{.id = *id};
   });
 }
 
@@ -323,6 +344,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   if (auto known = strategy_of(settings); !known) return pass_on(std::move(known));
   auto haproxy = find_haproxy(settings.text("haproxy.program"));
   if (!haproxy) return pass_on(std::move(haproxy));
+  const bool with_serf = uses_serf(settings);
 
   if (auto made = make_directory(directory.run(), 0700); !made) return pass_on(std::move(made));
   state->lock_descriptor = ::open(directory.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -334,6 +356,8 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
     if (settings.text(port).empty()) continue;
     if (auto free = check_port(settings, port); !free) return pass_on(std::move(free));
   }
+  auto serf = with_serf ? serf_program(state->identity) : SupervisedProgram{};
+  if (!serf) return pass_on(std::move(serf));
   if (auto written = write_file(directory.front_door_config(), front_door_config, 0600); !written) {
     return pass_on(std::move(written));
   }
@@ -383,6 +407,8 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   std::error_code ignored;  // A socket of an earlier run would look like readiness.
   for (const std::string& socket : {admin, stats, local}) fs::remove(socket, ignored);
   std::vector<SupervisedProgram> programs;
+  // First, so that it is waited for last: it needs some seconds to say goodbye, which the agent asks it to.
+  if (with_serf) programs.push_back(std::move(*serf));
   programs.push_back({.name = "gateway",
                       .command = own_program("gateway"),
                       .environment = {{"LISTEN_FDS", "1"}, {"LISTEN_FDNAMES", "user"}},

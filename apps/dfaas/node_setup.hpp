@@ -3,10 +3,14 @@
 /// Making a node's directory and running the programs in it: what `dfaas node` and `dfaas demo` share.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -27,20 +31,31 @@ struct NodeInit {
   std::string organisation;         ///< Of that new one; empty: as `name`.
   std::vector<std::string> overrides;
   int certificate_days = 7;
+  std::filesystem::path gossip_keys;  ///< Of a member, to be copied; empty: a new key.
 };
+
+/// In the directories of programs of the system; empty where it is in none.
+std::string find_program(std::string_view name);
+/// Is the address of this setting free? Tried by binding it. `socket_type`: SOCK_STREAM or SOCK_DGRAM.
+Result<void> check_port(const Settings& settings, std::string_view name,
+                        int socket_type = SOCK_STREAM);
 
 /// Makes everything a node needs, or nothing. Errors: conflict when the directory is not empty.
 Result<NodeId> init_node(const NodeInit& init);
 
+struct MadeIdentity {
+  NodeId id;
+  std::map<std::string, std::string>
+      settings{};                          ///< Of the federation, where `overrides` say nothing.
+  std::vector<std::string> gossip_keys{};  ///< Empty: as NodeInit says.
+};
 /// Key, certificate, authorities and the list of neighbours of a directory under way.
-using MakeIdentity = std::function<Result<NodeId>(const NodeDirectory& draft)>;
+using MakeIdentity = std::function<Result<MadeIdentity>(const NodeDirectory& draft)>;
 /// The same with an identity that comes from elsewhere.
 Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity);
 
 /// The HAProxy to run; `chosen` is the setting haproxy.program. Errors: not_found, unavailable when it is too old.
 Result<std::string> find_haproxy(const std::string& chosen);
-/// Is the address of this setting free? Tried by binding it. Errors: conflict, naming it.
-Result<void> check_port(const Settings& settings, std::string_view name);
 
 /// A node whose programs run. Destroy it only after stop().
 class RunningNode {

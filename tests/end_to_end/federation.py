@@ -174,7 +174,7 @@ class Node:
     # --- processes
 
     def pid(self, program="supervisor"):
-        """Of "supervisor", "gateway", "haproxy", "agent", "launcher" or "keeper" (the first one). KeyError
+        """Of "supervisor", "gateway", "haproxy", "agent", "serf", "launcher" or "keeper" (the first one). KeyError
         when it is not there."""
         if program == "supervisor":
             return self._process.pid
@@ -187,8 +187,8 @@ class Node:
         for child in children_of(parent):
             words = command_line(child)
             is_ours = words[:1] == [BINARY] and words[1:2] == [program]
-            is_other = program in ("haproxy", "launcher") and words and words[0].endswith(
-                {"haproxy": "/haproxy", "launcher": "/dfaas-launcher"}[program])
+            is_other = program in ("haproxy", "launcher", "serf") and words and words[0].endswith(
+                {"haproxy": "/haproxy", "launcher": "/dfaas-launcher", "serf": "/serf"}[program])
             if is_ours or is_other:
                 return child
         raise KeyError(f"{self.name} has no {program}")

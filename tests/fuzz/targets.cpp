@@ -11,6 +11,9 @@
 #include "core/base/names.hpp"
 #include "core/base/text.hpp"
 #include "core/dataplane/dispatcher.hpp"
+#include "core/membership/gossip_view.hpp"
+#include "core/membership/msgpack_frames.hpp"
+#include "core/membership/serf_rpc.hpp"
 #include "core/model/exchange_message.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
@@ -371,7 +374,51 @@ void run_load_plan(std::string_view bytes) {
       bytes, [](const std::string& /*file*/) -> Result<std::string> { return "body"; }));
 }
 
-constexpr std::array<FuzzTarget, 19> table{{{"deletion", run_deletion},
+void run_serf(std::string_view bytes) {
+  constexpr std::size_t members_max = 10;
+  GossipView view({.self = *NodeId::parse("abcdefghijklmnopqrstuvwxyz234567"),
+                   .federation = "dfaas",
+                   .members_max = members_max});
+  const auto check_view = [&view] {
+    DFAAS_ASSERT(view.size() <= members_max, "what gossip says is kept within bounds");
+    for (const HintChange& change : view.take_changes()) {
+      DFAAS_ASSERT(!change.hint.id.empty() && change.hint.port > 0, "a hint can be tried");
+    }
+    for (const std::string& sentence : view.take_complaints()) check_sentence(sentence);
+  };
+  MsgpackFrames whole(64U << 10U);
+  MsgpackFrames cut(64U << 10U);
+  whole.feed(bytes);
+  std::size_t fed = 0;
+  for (;;) {
+    auto value = whole.next();
+    if (!is_accepted(value) || !*value) break;
+    // However the bytes are cut, the same values come out.
+    auto again = cut.next();
+    while (again && !*again && fed < bytes.size()) {
+      cut.feed(bytes.substr(fed++, 1));
+      again = cut.next();
+    }
+    DFAAS_ASSERT(again && *again && **again == **value, "a value ends where it ends");
+    const auto frame = serf_frame(**value);
+    if (!is_accepted(frame) || frame->is_header) continue;
+    std::ignore = is_accepted(serf_keys_from(frame->body));
+    std::ignore = is_accepted(serf_joined_from(frame->body));
+    const auto members = serf_members_from(frame->body);
+    if (!is_accepted(members)) continue;
+    if (members->event.empty()) {
+      view.replace(members->members);
+    } else {
+      view.apply(*members);
+    }
+    check_view();
+  }
+  std::ignore = is_accepted(serf_door_from(bytes));
+  std::ignore = is_accepted(parse_keyring(bytes));
+  check_sentence(join_complaint("a:1", bytes));
+}
+
+constexpr std::array<FuzzTarget, 20> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
@@ -386,6 +433,7 @@ constexpr std::array<FuzzTarget, 19> table{{{"deletion", run_deletion},
                                             {"recorder", run_recorder},
                                             {"route", run_route},
                                             {"scenario", run_scenario},
+                                            {"serf", run_serf},
                                             {"settings", run_settings},
                                             {"status", run_status},
                                             {"text", run_text},

@@ -50,6 +50,9 @@ struct JoinRequest {
 std::string to_json(const JoinRequest& request);
 Result<JoinRequest> join_request_from_json(std::string_view text);
 
+/// Among JoinAnswer::secrets: the file with the keys of the federation's gossip.
+constexpr std::string_view gossip_keys_secret = "secrets/gossip-keys";
+
 /// The answer to both.
 struct JoinAnswer {
   std::string certificate;           ///< PEM.

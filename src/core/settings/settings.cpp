@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 50> table{{
+constexpr std::array<Setting, 63> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -71,6 +71,21 @@ constexpr std::array<Setting, 50> table{{
      "largest request body of a function call", ""},
     {"gateway.system_body_bytes_max", integer, "bytes", 1024, 67108864, "", "1048576",
      "largest request body under /system", ""},
+    {"gossip.advertise", optional_address, "", 0, 0, "", "",
+     "where other members reach gossip.bind, over TCP and UDP; empty for the address itself", ""},
+    {"gossip.bind", address, "", 0, 0, "", "0.0.0.0:7946",
+     "where members gossip, over TCP and UDP, if membership.kind is serf; the host is a number",
+     ""},
+    {"gossip.discover", word, "", 0, 0, "no|yes", "no",
+     "look for members by multicast DNS in the local network?", ""},
+    {"gossip.join", text, "", 0, 0, "", "",
+     "members to begin with, as HOST:PORT of their gossip.bind, separated by ','; tried again and "
+     "again while nobody is there",
+     ""},
+    {"gossip.join_file", text, "", 0, 0, "", "gossip.txt",
+     "more of them, one per line, read again when it changes", ""},
+    {"gossip.profile", word, "", 0, 0, "lan|wan", "lan",
+     "how patient gossip is: with nodes of one site, or all over the world", ""},
     {"haproxy.program", text, "", 0, 0, "", "",
      "path of haproxy, 2.6 or newer; empty for the one in /usr/local/sbin, /usr/sbin or /usr/bin",
      ""},
@@ -95,11 +110,32 @@ constexpr std::array<Setting, 50> table{{
     {"log.format", word, "", 0, 0, "text|json", "text", "form of the log lines", ""},
     {"log.level", word, "", 0, 0, "debug|info|warn|error", "info", "least important lines to log",
      "AGENT_DEBUG"},
+    {"membership.federation", text, "", 0, 0, "", "dfaas",
+     "name of the federation, 1 to 63 of a-z, 0-9, '-': gossip of others is ignored", ""},
+    {"membership.kind", word, "", 0, 0, "list|serf", "list",
+     "who says which nodes might be there: the list of membership.peers_file alone, or gossip by "
+     "serf, too",
+     ""},
+    {"membership.neighbours_by_lot", integer, "", 0, 60, "", "6",
+     "of the neighbours, those chosen by lot where there are more members than neighbours; the "
+     "rest are the nearest",
+     ""},
+    {"membership.neighbours_max", integer, "", 1, 60, "", "60",
+     "most neighbours that this node has", ""},
     {"membership.peers_file", text, "", 0, 0, "", "peers.txt",
      "list of neighbours, one HOST:PORT per line, read again when it changes",
      "AGENT_BOOTSTRAP_NODES_FILE"},
+    {"membership.topology", text, "", 0, 0, "", "",
+     "ids or names of the only nodes that may be neighbours, separated by ','; empty for all. "
+     "Names "
+     "are what nodes say of themselves, ids are proved",
+     ""},
     {"node.name", text, "", 0, 0, "", "node",
      "what people call this node: 1 to 63 of a-z, 0-9, '-'", ""},
+    {"peer.address", optional_address, "", 0, 0, "", "",
+     "where other machines reach peer.bind, as told in gossip; empty for the address of the gossip "
+     "and the port of peer.bind",
+     ""},
     {"peer.bind", address, "", 0, 0, "", "0.0.0.0:8443",
      "where neighbours connect, with mutual TLS", "AGENT_HAPROXY_PORT"},
     {"pki.validity_minutes", integer, "min", 1, 5256000, "", "10080",
@@ -128,6 +164,10 @@ constexpr std::array<Setting, 50> table{{
     {"sandbox.write_paths", text, "", 0, 0, "", "",
      "files and directories of this host that every function may write to; absolute, separated by "
      "':'",
+     ""},
+    {"serf.program", text, "", 0, 0, "", "",
+     "path of serf, 0.8 or newer; empty for the one in /usr/local/sbin, /usr/sbin, /sbin, "
+     "/usr/local/bin or /usr/bin",
      ""},
     {"strategy.name", text, "", 0, 0, "", "grant_and_spill",
      "load-balancing strategy, see dfaas strategy list", "AGENT_STRATEGY"},

@@ -33,15 +33,16 @@ namespace {
 namespace asio = boost::asio;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
-constexpr int slots_for_neighbours =
-    60;  ///< p61 to p64 stay free for proving through the front door.
 constexpr Millis local_patience{2'000};
 constexpr Millis proof_patience{3'000};
 constexpr Millis membership_period{500};
 constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earlier agent admitted.
 constexpr Micros proof_retry_min{500'000};
 constexpr Micros proof_retry_max{10'000'000};
-constexpr Micros reproof_period{300'000'000};  ///< Of neighbours that are up.
+constexpr Micros proof_retry_gossip_max{120'000'000};  ///< Anybody may name thousands there.
+constexpr Micros goodbye_patience{2'000'000};          ///< Its last calls finish all the same.
+constexpr Micros silence_patience{10'000'000};  ///< Then a neighbour gives way to others that wait.
+constexpr Micros reproof_period{300'000'000};   ///< Of neighbours that are up.
 constexpr std::size_t local_bytes_max = 16U << 20U;
 constexpr std::size_t trust_bytes_max = 512U << 10U;  ///< Of certificates and lists of the revoked.
 
@@ -53,15 +54,48 @@ Instant now() {
 /// An address of the membership, and how far its proof has got.
 struct Candidate {
   Endpoint address;
+  std::map<std::string, MemberHint> hints;  ///< Who names it: by source and key.
+  std::optional<Instant> unnamed_since;     ///< Nobody does any more.
   std::optional<ProvedPeer> proved;
+  Micros rtt{0};  ///< Of connecting, for its proofs; smoothed.
   int slot = 0;
   bool is_self = false;
   bool is_proving = false;
+  bool is_admitting = false;
   Instant next_proof{};
+  FlapMeter flaps;
+  std::optional<Instant> not_up_since;  ///< While it has a slot.
+  bool was_up = false;
+  bool is_loss_counted = false;
   bool is_doubted = false;  ///< Whom we trust has changed since the proof.
   Micros retry = proof_retry_min;
   std::string last_complaint;
+
+  /// Empty while the operator's list names it.
+  [[nodiscard]] std::string group() const {
+    std::string result;
+    for (const auto& [key, hint] : hints) {
+      if (hint.group.empty()) return {};
+      result = hint.group;
+    }
+    return result;
+  }
+  [[nodiscard]] std::string label(const std::string& name) const {
+    for (const auto& [key, hint] : hints) {
+      if (const auto found = hint.labels.find(name); found != hint.labels.end())
+        return found->second;
+    }
+    return {};
+  }
 };
+
+bool is_up(const std::string& state) { return state == "up" || state == "draining"; }
+
+/// Spikes are queues, not distance: fall fast, rise slowly.
+Micros smooth_round_trip(Micros before, Micros sample) {
+  if (before.count() == 0 || sample < before) return sample;
+  return before + (sample - before) / 4;
+}
 
 asio::awaitable<void> pause(Millis time) {
   asio::steady_timer timer(co_await asio::this_coro::executor, time);
@@ -103,23 +137,31 @@ asio::awaitable<Result<std::string>> read_body(ServerConnection* connection,
 }  // namespace
 
 struct Agent::State : std::enable_shared_from_this<Agent::State> {
+  using States = std::map<NodeId, std::string>;  ///< Of neighbours, as the controller calls them.
+
   State(asio::any_io_executor executor_, AgentSettings settings_)
       : executor(executor_),
         settings(std::move(settings_)),
         controller(settings.controller, settings.strategy, Random{settings.seed}),
         strategy(settings.strategy.name),
         front_door(executor_, settings.directory.haproxy_socket(), settings.directory.maps()),
-        membership(settings.peers_file),
+        list(settings.peers_file),
         model_answers(settings.model ? Micros(settings.model->keep) : Micros{0}),
-        tasks(executor_) {}
+        tasks(executor_) {
+    if (settings.serf) serf = std::make_unique<SerfMembership>(executor, *settings.serf);
+  }
 
   asio::any_io_executor executor;
   AgentSettings settings;
   Controller controller;
   std::string strategy;
   FrontDoor front_door;
-  StaticMembership membership;
-  std::vector<std::shared_ptr<Candidate>> candidates;
+  StaticMembership list;
+  std::unique_ptr<SerfMembership> serf;
+  std::map<std::string, std::shared_ptr<Candidate>> candidates;  ///< By address.
+  std::map<std::string, std::string> addresses;                  ///< Of hints, by source and key.
+  std::set<int> closing_slots;
+  std::set<NodeId> told_twice;  ///< Nodes that were seen at two addresses.
   std::map<NodeId, int> exchanges_under_way;
   ExternalObserver model_observer;
   ExternalAnswers model_answers;
@@ -165,7 +207,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   }
 
   [[nodiscard]] int slot_of(const NodeId& id) const {
-    for (const auto& candidate : candidates) {
+    for (const auto& [address, candidate] : candidates) {
       if (candidate->slot > 0 && candidate->proved && candidate->proved->id == id) {
         return candidate->slot;
       }
@@ -176,10 +218,10 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   /// A neighbour keeps the slot that it has, also from an earlier agent.
   [[nodiscard]] int slot_for(const NodeId& id) const {
     if (const int known = front_door.slot_of(id); known > 0) return known;
-    std::set<int> used;
+    std::set<int> used = closing_slots;
     for (const auto& [slot, admission] : front_door.admissions()) used.insert(slot);
-    for (const auto& candidate : candidates) used.insert(candidate->slot);
-    for (int slot = 1; slot <= slots_for_neighbours; ++slot) {
+    for (const auto& [address, candidate] : candidates) used.insert(candidate->slot);
+    for (int slot = 1; slot <= static_cast<int>(neighbours_limit); ++slot) {
       if (!used.contains(slot)) return slot;
     }
     return 0;
@@ -386,58 +428,224 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         is_reproved = true;
         co_await dismiss_unproved(self);
       }
-      for (const CandidateChange& change : self->membership.poll()) {
-        if (change.is_gone) {
-          co_await forget(self, change.address);
-        } else {
-          self->candidates.push_back(
-              std::make_shared<Candidate>(Candidate{.address = change.address}));
-        }
-      }
+      co_await take_hints(self);
       // Admissions survive in the maps; a front door that was restarted wants its slots again.
       if (auto done = co_await self->front_door.refresh(); !done) {
         log_event(LogLevel::debug, "front_door_not_ready", {{"why", done.error().message}});
       }
-      for (const auto& candidate : self->candidates) {
-        if (self->needs_proof(*candidate)) {
-          candidate->is_proving = true;
-          self->tasks.spawn(prove_candidate(self, candidate));
-        }
-      }
+      const States states = self->states();
+      self->watch_neighbours(states);
+      co_await drop_unnamed(self, states);
+      self->choose();
+      self->start_proofs(states);
       co_await pause(membership_period);
     }
   }
 
-  [[nodiscard]] bool needs_proof(const Candidate& candidate) const {
-    if (candidate.is_self || candidate.is_proving || now() < candidate.next_proof) return false;
-    if (!candidate.proved || candidate.is_doubted) return true;
-    for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
-      // One that fell silent, or stopped in order, may have been replaced at its address.
-      if (neighbour.id != candidate.proved->id) continue;
-      return neighbour.state != "up" || now() > candidate.next_proof + reproof_period;
+  // --- hints
+
+  static asio::awaitable<void> take_hints(std::shared_ptr<State> self) {
+    for (const HintChange& change : self->list.poll()) {
+      const std::string key = "list " + change.hint.key;
+      const std::shared_ptr<Candidate> unnamed = self->detach(key);
+      if (change.kind != HintChange::Kind::gone) {
+        self->attach(key, change.hint);
+      } else if (unnamed) {
+        // The operator crossed it out.
+        self->candidates.erase(unnamed->address.text());
+        co_await dismiss(self, unnamed);
+      }
     }
-    return true;
+    if (!self->serf) co_return;
+    for (const HintChange& change : self->serf->poll()) {
+      const std::string key = "serf " + change.hint.key;
+      self->detach(key);
+      if (change.kind != HintChange::Kind::gone) self->attach(key, change.hint);
+    }
   }
 
-  static asio::awaitable<void> forget(std::shared_ptr<State> self, Endpoint address) {
-    auto found = std::ranges::find_if(
-        self->candidates, [&address](const auto& known) { return known->address == address; });
-    if (found == self->candidates.end()) co_return;
-    const std::shared_ptr<Candidate> candidate = std::move(*found);
-    self->candidates.erase(found);
-    if (candidate->slot > 0) co_await dismiss(self, candidate);
+  void attach(const std::string& key, const MemberHint& hint) {
+    const Endpoint address{.unix_path = {}, .host = hint.host, .port = hint.port};
+    const std::string text = address.text();
+    std::shared_ptr<Candidate>& candidate = candidates[text];
+    if (!candidate) candidate = std::make_shared<Candidate>(Candidate{.address = address});
+    if (candidate->unnamed_since) candidate->next_proof = now();  // It may have come back.
+    candidate->unnamed_since.reset();
+    candidate->hints[key] = hint;
+    addresses[key] = text;
+  }
+
+  /// The candidate that nobody names any more; null when there is none.
+  std::shared_ptr<Candidate> detach(const std::string& key) {
+    const auto address = addresses.find(key);
+    if (address == addresses.end()) return nullptr;
+    const auto found = candidates.find(address->second);
+    addresses.erase(address);
+    if (found == candidates.end()) return nullptr;
+    found->second->hints.erase(key);
+    if (!found->second->hints.empty()) return nullptr;
+    found->second->unnamed_since = now();
+    return found->second;
+  }
+
+  /// Gossip takes back hints, not neighbours: those that answer stay, but for those that said goodbye.
+  static asio::awaitable<void> drop_unnamed(std::shared_ptr<State> self, States states) {
+    std::vector<std::shared_ptr<Candidate>> gone;
+    for (const auto& [address, candidate] : self->candidates) {
+      if (!candidate->unnamed_since) continue;
+      const std::string state = candidate->slot > 0 ? states[candidate->proved->id] : "";
+      const bool is_there = state == "up";
+      const Micros patience = state == "draining" ? goodbye_patience : silence_patience;
+      const bool is_late = now() > *candidate->unnamed_since + patience;
+      if (candidate->slot == 0 || (!is_there && is_late)) gone.push_back(candidate);
+    }
+    for (const std::shared_ptr<Candidate>& candidate : gone) {
+      self->candidates.erase(candidate->address.text());
+      co_await dismiss(self, candidate);
+    }
+  }
+
+  // --- neighbours
+
+  [[nodiscard]] States states() const {
+    States result;
+    for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
+      result[neighbour.id] = neighbour.state;
+    }
+    return result;
+  }
+
+  void watch_neighbours(const States& states) {
+    const Instant time = now();
+    for (const auto& [address, candidate] : candidates) {
+      if (candidate->slot == 0) continue;
+      const auto state = states.find(candidate->proved->id);
+      const bool is_there = state != states.end() && is_up(state->second);
+      if (is_there) {
+        candidate->not_up_since.reset();
+        candidate->is_loss_counted = false;
+      } else if (!candidate->not_up_since) {
+        candidate->not_up_since = time;
+      }
+      // One that never answered has chosen others: that counts as lost, too.
+      const bool is_lost =
+          candidate->was_up
+              ? !is_there
+              : candidate->not_up_since && time > *candidate->not_up_since + silence_patience;
+      candidate->was_up = is_there;
+      if (is_lost && !std::exchange(candidate->is_loss_counted, true)) candidate->flaps.lost(time);
+    }
+  }
+
+  /// Who is a neighbour from now on, out of those that were proved.
+  void choose() {
+    const Instant time = now();
+    std::map<NodeId, std::shared_ptr<Candidate>> by_id;
+    for (const auto& [address, candidate] : candidates) {
+      if (!candidate->proved || candidate->is_self) continue;
+      if (candidate->slot == 0 && !candidate->last_complaint.empty()) continue;
+      std::shared_ptr<Candidate>& best = by_id[candidate->proved->id];
+      if (!best || (best->slot == 0 && candidate->slot > 0)) best = candidate;
+    }
+    std::vector<ProvedMember> members;
+    for (const auto& [id, candidate] : by_id) {
+      const bool is_silent =
+          candidate->not_up_since && time > *candidate->not_up_since + silence_patience;
+      members.push_back({.id = id,
+                         .name = candidate->label("name"),
+                         .rtt = candidate->rtt,
+                         .is_neighbour = candidate->slot > 0,
+                         .is_doubtful = is_silent || candidate->flaps.is_damped(time)});
+    }
+    const std::vector<NodeId> chosen = choose_neighbours(members, settings.neighbours);
+    for (const auto& [id, candidate] : by_id) {
+      const bool is_chosen = std::ranges::binary_search(chosen, id);
+      if (!is_chosen && candidate->slot > 0 && !candidate->is_admitting) {
+        tasks.spawn(dismiss(shared_from_this(), candidate));
+      }
+      if (!is_chosen || candidate->slot > 0) continue;
+      candidate->slot = slot_for(id);
+      if (candidate->slot == 0) continue;  // It is being closed; the next round has it.
+      candidate->is_admitting = true;
+      candidate->not_up_since.reset();
+      candidate->was_up = candidate->is_loss_counted = false;
+      tasks.spawn(admit(shared_from_this(), candidate));
+    }
+  }
+
+  static asio::awaitable<void> admit(std::shared_ptr<State> self,
+                                     std::shared_ptr<Candidate> candidate) {
+    const ProvedPeer proved = *candidate->proved;
+    const int slot = candidate->slot;
+    // Named: GCC 12 destroys braced temporaries of an awaited call twice.
+    const Admission admission{.id = proved.id,
+                              .fingerprints = {proved.fingerprint},
+                              .address = proved.address,
+                              .port = proved.port};
+    auto admitted = co_await self->front_door.admit(slot, admission);
+    candidate->is_admitting = false;
+    if (!admitted) {
+      log_event(LogLevel::warn, "front_door_not_changed", {{"why", admitted.error().message}});
+    }
+    if (candidate->slot != slot) co_return;  // Dismissed meanwhile.
+    log_event(LogLevel::info, "neighbour_admitted",
+              {{"peer", proved.id.text()},
+               {"address", candidate->address.text()},
+               {"organisation", proved.organisation},
+               {"slot", std::to_string(slot)}});
+    self->step(
+        NeighbourAdmitted{.id = proved.id, .organisation = proved.organisation, .slot = slot});
+    self->trust->greet(proved.id);
   }
 
   static asio::awaitable<void> dismiss(std::shared_ptr<State> self,
                                        std::shared_ptr<Candidate> candidate) {
+    if (candidate->slot == 0) co_return;
     const NodeId id = candidate->proved->id;
     const int slot = std::exchange(candidate->slot, 0);
+    candidate->not_up_since.reset();
+    self->closing_slots.insert(slot);
     log_event(LogLevel::info, "neighbour_gone", {{"peer", id.text()}});
     // Out of the plan first, so that nothing new is on its way when the slot closes.
     self->step(NeighbourGone{id});
     if (auto done = co_await self->front_door.dismiss(slot); !done) {
       log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
     }
+    self->closing_slots.erase(slot);
+  }
+
+  // --- proofs
+
+  void start_proofs(const States& states) {
+    std::map<std::string, std::size_t> under_way;
+    std::vector<std::shared_ptr<Candidate>> due;
+    std::vector<std::string> groups;
+    for (const auto& [address, candidate] : candidates) {
+      if (candidate->is_proving) ++under_way[candidate->group()];
+      if (!needs_proof(*candidate, states)) continue;
+      due.push_back(candidate);
+      groups.push_back(candidate->group());
+    }
+    std::vector<ProofWish> wishes;
+    for (std::size_t index = 0; index < due.size(); ++index) {
+      wishes.push_back({.index = index,
+                        .group = groups[index],
+                        .is_neighbour = due[index]->slot > 0,
+                        .since = due[index]->next_proof});
+    }
+    for (const std::size_t index : order_proofs(std::move(wishes), std::move(under_way), {})) {
+      due[index]->is_proving = true;
+      tasks.spawn(prove_candidate(shared_from_this(), due[index]));
+    }
+  }
+
+  [[nodiscard]] static bool needs_proof(const Candidate& candidate, const States& states) {
+    if (candidate.is_self || candidate.is_proving || now() < candidate.next_proof) return false;
+    if (!candidate.proved || candidate.is_doubted) return true;
+    const auto state = states.find(candidate.proved->id);
+    // A neighbour that fell silent, or stopped in order, may have been replaced at its address.
+    const bool is_quiet = candidate.slot > 0 && (state == states.end() || state->second != "up");
+    return is_quiet || now() > candidate.next_proof + reproof_period;
   }
 
   static asio::awaitable<void> prove_candidate(std::shared_ptr<State> self,
@@ -456,7 +664,10 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       if (was_doubted && candidate->slot > 0 && proved.error().code == ErrorCode::denied) {
         co_await dismiss(self, candidate);
       }
-      candidate->retry = std::min(2 * candidate->retry, proof_retry_max);
+      if (candidate->slot == 0) candidate->proved.reset();
+      const Micros retry_max =
+          candidate->group().empty() ? proof_retry_max : proof_retry_gossip_max;
+      candidate->retry = std::min(2 * candidate->retry, retry_max);
       if (proved.error().message != candidate->last_complaint) {
         candidate->last_complaint = proved.error().message;
         log_event(LogLevel::warn, "candidate_not_proved", {{"why", proved.error().message}});
@@ -465,6 +676,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     }
     candidate->last_complaint.clear();
     candidate->retry = proof_retry_min;
+    candidate->rtt = smooth_round_trip(candidate->rtt, proved->round_trip);
     if (proved->id == self->settings.controller.self) {
       candidate->is_self = true;
       co_return;
@@ -493,31 +705,35 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     }
     if (candidate->slot > 0) co_await dismiss(self, candidate);
     candidate->proved = *proved;
-    if (self->slot_of(proved->id) > 0) co_return;  // Known under another address.
-    const int slot = self->slot_for(proved->id);
-    if (slot == 0) {
-      log_event(LogLevel::warn, "no_slot_for_neighbour", {{"peer", proved->id.text()}});
-      candidate->proved.reset();
-      co_return;
+    co_await move_neighbour(self, candidate);
+    self->choose();
+  }
+
+  /// A neighbour that is silent at its old address, and was proved at this one just now, has moved.
+  static asio::awaitable<void> move_neighbour(std::shared_ptr<State> self,
+                                              std::shared_ptr<Candidate> candidate) {
+    const NodeId id = candidate->proved->id;
+    const States states = self->states();
+    std::shared_ptr<Candidate> silent;
+    for (const auto& [address, other] : self->candidates) {
+      if (other == candidate || !other->proved || other->proved->id != id) continue;
+      constexpr std::size_t told_max = 1000;
+      const bool is_elsewhere = other->proved->address != candidate->proved->address ||
+                                other->proved->port != candidate->proved->port;
+      if (is_elsewhere && self->told_twice.size() < told_max &&
+          self->told_twice.insert(id).second) {
+        log_event(LogLevel::info, "node_at_two_addresses",
+                  {{"peer", id.text()}, {"addresses", address + " " + candidate->address.text()}});
+      }
+      const auto state = states.find(id);
+      constexpr Micros patience{2'000'000};
+      const bool is_there = state != states.end() && is_up(state->second);
+      const bool is_silent = other->not_up_since && now() > *other->not_up_since + patience;
+      if (other->slot > 0 && !other->is_admitting && !is_there && is_silent) silent = other;
     }
-    candidate->slot = slot;
-    // Named: GCC 12 destroys braced temporaries of an awaited call twice.
-    const Admission admission{.id = proved->id,
-                              .fingerprints = {proved->fingerprint},
-                              .address = proved->address,
-                              .port = proved->port};
-    auto admitted = co_await self->front_door.admit(slot, admission);
-    if (!admitted) {
-      log_event(LogLevel::warn, "front_door_not_changed", {{"why", admitted.error().message}});
-    }
-    log_event(LogLevel::info, "neighbour_admitted",
-              {{"peer", proved->id.text()},
-               {"address", candidate->address.text()},
-               {"organisation", proved->organisation},
-               {"slot", std::to_string(slot)}});
-    self->step(
-        NeighbourAdmitted{.id = proved->id, .organisation = proved->organisation, .slot = slot});
-    self->trust->greet(proved->id);
+    if (!silent) co_return;
+    co_await dismiss(self, silent);
+    silent->proved.reset();
   }
 
   // --- trust
@@ -555,7 +771,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
 
   /// Who is not trusted any more goes at once; of the rest the certificate is looked at again.
   void doubt_all() {
-    for (const auto& candidate : candidates) {
+    for (const auto& [address, candidate] : candidates) {
       if (!candidate->proved) continue;
       candidate->is_doubted = true;
       candidate->next_proof = now();
@@ -644,6 +860,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       if (!head) co_return;
       if (head->method == "GET" && head->target == "/v1/peers") {
         co_await answer_json(&connection, 200, self->peers_json());
+      } else if (head->method == "GET" && head->target == "/v1/members") {
+        co_await answer_json(&connection, 200, self->members_json());
       } else if (head->method == "PUT" && head->target == "/v1/strategy") {
         const auto body = co_await read_body(&connection);
         auto chosen = find_strategy(body ? *body : "");
@@ -664,7 +882,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       } else {
         co_await answer_json(
             &connection, 404,
-            R"({"error":"here are GET /v1/peers, GET /v1/trust, PUT /v1/strategy"})");
+            R"({"error":"here are GET /v1/peers, GET /v1/members, GET /v1/trust, PUT /v1/strategy"})");
       }
     } while (connection.reusable());
   }
@@ -673,10 +891,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     nlohmann::json peers = nlohmann::json::array();
     for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
       std::string address;
-      for (const auto& candidate : candidates) {
-        if (candidate->proved && candidate->proved->id == neighbour.id) {
-          address = candidate->address.text();
-        }
+      for (const auto& [text, candidate] : candidates) {
+        if (candidate->slot > 0 && candidate->proved->id == neighbour.id) address = text;
       }
       nlohmann::json functions = nlohmann::json::array();
       for (const FunctionOffer& offer : neighbour.functions) {
@@ -696,10 +912,11 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       peers.push_back(std::move(peer));
     }
     nlohmann::json unproved = nlohmann::json::array();
-    for (const auto& candidate : candidates) {
+    for (const auto& [address, candidate] : candidates) {
       if (candidate->is_self || candidate->slot > 0) continue;
-      unproved.push_back(
-          {{"address", candidate->address.text()}, {"why", candidate->last_complaint}});
+      if (candidate->proved && candidate->last_complaint.empty())
+        continue;  // A member all the same.
+      unproved.push_back({{"address", address}, {"why", candidate->last_complaint}});
     }
     return json_text({{"peers", peers},
                       {"unproved", unproved},
@@ -709,6 +926,61 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                       {"heartbeat_ms", settings.controller.heartbeat.count()},
                       {"malformed_messages", malformed},
                       {"dropped_messages", controller.dropped_events()}});
+  }
+
+  /// Everybody who was ever named and may still be there.
+  [[nodiscard]] std::string members_json() const {
+    std::map<NodeId, NeighbourStatus> neighbours;
+    for (NeighbourStatus& neighbour : controller.neighbours(now())) {
+      const NodeId id = neighbour.id;
+      neighbours[id] = std::move(neighbour);
+    }
+    nlohmann::json members = nlohmann::json::array();
+    for (const auto& [address, candidate] : candidates) {
+      if (candidate->is_self) continue;
+      nlohmann::json sources = nlohmann::json::array();
+      std::set<std::string> told;
+      NodeId claimed;
+      for (const auto& [key, hint] : candidate->hints) {
+        if (told.insert(hint.group.empty() ? "list" : "serf").second)
+          sources.push_back(*told.rbegin());
+        if (!hint.id.empty()) claimed = hint.id;
+      }
+      nlohmann::json member{
+          {"address", address},
+          {"id", candidate->proved ? candidate->proved->id.text() : claimed.text()},
+          {"name", candidate->label("name")},
+          {"sources", sources},
+          {"neighbour", candidate->slot > 0},
+          {"state", candidate->proved ? "proved" : "unproved"},
+          {"why", candidate->last_complaint}};
+      if (candidate->proved) {
+        member["organisation"] = candidate->proved->organisation;
+        member["rtt_ms"] = to_millis(candidate->rtt);
+        const auto neighbour = neighbours.find(candidate->proved->id);
+        if (candidate->slot > 0 && neighbour != neighbours.end()) {
+          member["state"] = neighbour->second.state;
+          member["name"] = neighbour->second.name.text();
+        }
+      }
+      members.push_back(std::move(member));
+    }
+    return json_text({{"members", members},
+                      {"neighbours_max", settings.neighbours.neighbours_max},
+                      {"gossip", gossip_json()}});
+  }
+
+  [[nodiscard]] nlohmann::json gossip_json() const {
+    if (!serf) return nullptr;
+    const SerfStatus status = serf->status();
+    return {{"federation", settings.serf->federation},
+            {"connected", status.is_connected},
+            {"members", status.members},
+            {"ignored_other_federation", status.counters.ignored_other_federation},
+            {"ignored_malformed", status.counters.ignored_malformed},
+            {"ignored_copies_of_self", status.counters.ignored_copies_of_self},
+            {"crowded_out", status.counters.crowded_out},
+            {"not_joined", status.not_joined}};
   }
 
   static asio::awaitable<void> say_goodbye(std::shared_ptr<State> self,
@@ -722,6 +994,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                                  [](const auto& entry) { return entry.second > 0; });
     };
     while (is_busy() && now() < patience_end) co_await pause(Millis{10});
+    if (self->serf) co_await self->serf->leave();
     done();
   }
 };

@@ -14,9 +14,11 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include "core/control/controller.hpp"
+#include "core/membership/neighbours.hpp"
 #include "core/model/routing_plan.hpp"
 #include "live/agent/model_client.hpp"
 #include "live/agent/trust.hpp"
+#include "live/membership/serf_membership.hpp"
 #include "live/net/http.hpp"
 #include "live/node/node_directory.hpp"
 
@@ -25,6 +27,8 @@ namespace dfaas {
 struct AgentSettings {
   NodeDirectory directory{"."};
   std::filesystem::path peers_file;
+  std::optional<SerfSettings> serf;  ///< Without, the list alone says who might be there.
+  NeighbourRules neighbours;
   ControllerSettings controller;
   Strategy strategy;
   std::optional<ModelSettings>

@@ -373,9 +373,17 @@ struct Trust::State : std::enable_shared_from_this<Trust::State> {
                             .authorities = bundle.pem(),
                             .members = listed_members(),
                             .peer_port = settings.peer_port,
-                            .settings = {},
-                            .secrets = {}};
+                            .settings = settings.gossip,
+                            .secrets = gossip_secrets()};
     return {.status = 200, .json = to_json(answer)};
+  }
+
+  /// As they are now: they may have been changed since the start.
+  [[nodiscard]] std::map<std::string, std::string> gossip_secrets() const {
+    if (settings.gossip.empty()) return {};
+    const auto text = read_file(settings.directory.gossip_keys(), file_bytes_max);
+    if (!text) return {};
+    return {{std::string(gossip_keys_secret), *text}};
   }
 
   [[nodiscard]] std::vector<std::string> listed_members() const {

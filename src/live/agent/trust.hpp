@@ -13,6 +13,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,8 @@ struct TrustSettings {
   std::string join_address;         ///< Written into invitations; may be empty.
   int peer_port = 0;
   std::filesystem::path peers_file;  ///< Nodes that join are added to it.
+  /// Settings for them, if members find each other by gossip; they get its keys, too.
+  std::map<std::string, std::string> gossip;
 };
 
 /// A neighbour that is admitted.

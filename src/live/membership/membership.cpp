@@ -2,6 +2,7 @@
 #include "live/membership/membership.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <tuple>
 #include <utility>
 
@@ -26,6 +27,16 @@ namespace asio = boost::asio;
 namespace ssl = asio::ssl;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t file_bytes_max = 1U << 20U;
+constexpr std::size_t addresses_max = 10'000;
+
+MemberHint listed(const Endpoint& address) {
+  return {.key = address.text(),
+          .group = {},
+          .id = {},
+          .host = address.host,
+          .port = address.port,
+          .labels = {}};
+}
 
 asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertificate own) {
   const auto executor = co_await asio::this_coro::executor;
@@ -49,8 +60,10 @@ asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertifica
     co_return fail(ErrorCode::unavailable, "resolving its name: " + resolve_error.message());
   }
   ssl::stream<asio::ip::tcp::socket> stream(executor, context);
+  const auto began = std::chrono::steady_clock::now();
   const auto [connect_error, endpoint] =
       co_await asio::async_connect(stream.next_layer(), found, as_result);
+  const auto connected = std::chrono::steady_clock::now();
   if (connect_error) co_return fail(ErrorCode::unavailable, connect_error.message());
   const auto [handshake_error] =
       co_await stream.async_handshake(ssl::stream_base::client, as_result);
@@ -64,7 +77,8 @@ asio::awaitable<Result<ProvedPeer>> shake_hands(Endpoint candidate, OwnCertifica
                        .organisation = certificate->organisation,
                        .fingerprint = certificate->fingerprint,
                        .address = endpoint.address().to_string(),
-                       .port = endpoint.port()};
+                       .port = endpoint.port(),
+                       .round_trip = std::chrono::duration_cast<Micros>(connected - began)};
 }
 
 }  // namespace
@@ -82,6 +96,10 @@ CandidateList parse_candidates(std::string_view text) {
     if (!address || !address->unix_path.empty()) {
       list.complaints.push_back(
           fmt::format("line {}: {} is not HOST:PORT", number, in_quotes(line)));
+    } else if (list.addresses.size() == addresses_max) {
+      list.complaints.push_back(
+          fmt::format("line {}: {} addresses are the most", number, addresses_max));
+      break;
     } else if (std::ranges::find(list.addresses, *address) == list.addresses.end()) {
       list.addresses.push_back(std::move(*address));
     }
@@ -89,7 +107,7 @@ CandidateList parse_candidates(std::string_view text) {
   return list;
 }
 
-std::vector<CandidateChange> StaticMembership::poll() {
+std::vector<HintChange> StaticMembership::poll() {
   auto text = read_file(file_, file_bytes_max);
   if (!text && text.error().code != ErrorCode::not_found) return {};  // Keep what we know.
   const std::string current = text ? std::move(*text) : std::string();
@@ -100,13 +118,15 @@ std::vector<CandidateChange> StaticMembership::poll() {
     log_event(LogLevel::warn, "peers_file_line_skipped",
               {{"file", file_.string()}, {"why", complaint}});
   }
-  std::vector<CandidateChange> changes;
+  std::vector<HintChange> changes;
   for (const Endpoint& address : list.addresses) {
-    if (std::ranges::find(seen_, address) == seen_.end()) changes.push_back({.address = address});
+    if (std::ranges::find(seen_, address) == seen_.end()) {
+      changes.push_back({.kind = HintChange::Kind::appeared, .hint = listed(address)});
+    }
   }
   for (const Endpoint& address : seen_) {
     if (std::ranges::find(list.addresses, address) == list.addresses.end()) {
-      changes.push_back({.address = address, .is_gone = true});
+      changes.push_back({.kind = HintChange::Kind::gone, .hint = listed(address)});
     }
   }
   seen_ = std::move(list.addresses);

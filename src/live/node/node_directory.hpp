@@ -36,6 +36,7 @@ class NodeDirectory {
   [[nodiscard]] Path secrets() const { return root_ / "secrets"; }
   [[nodiscard]] Path user_file() const { return secrets() / "basic-auth-user"; }
   [[nodiscard]] Path password_file() const { return secrets() / "basic-auth-password"; }
+  [[nodiscard]] Path gossip_keys() const { return secrets() / "gossip-keys"; }
   [[nodiscard]] Path lock() const { return root_ / "run/node.lock"; }
 
   [[nodiscard]] Path front_door_config() const { return run() / "front-door.cfg"; }
@@ -50,6 +51,9 @@ class NodeDirectory {
   [[nodiscard]] Path agent_join_socket() const { return run() / "agent-join.sock"; }
   [[nodiscard]] Path join_socket() const { return run() / "join.sock"; }
   [[nodiscard]] Path agent_socket() const { return run() / "agent.sock"; }
+  [[nodiscard]] Path serf_config() const { return run() / "serf.json"; }
+  [[nodiscard]] Path serf_log() const { return run() / "serf.log"; }
+  [[nodiscard]] Path serf_snapshot() const { return state() / "serf.snapshot"; }
   [[nodiscard]] Path function_database() const { return state() / "functions.db"; }
   [[nodiscard]] Path async_database() const { return state() / "async.db"; }
   [[nodiscard]] Path function_secrets() const { return state() / "function-secrets"; }

@@ -80,6 +80,9 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
 
   Result<void> spawn(Child& child) {
     const SupervisedProgram& program = child.program;
+    if (program.before_start) {
+      if (auto done = program.before_start(); !done) return done;
+    }
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, death_pipe[0], death_descriptor);

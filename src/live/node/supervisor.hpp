@@ -29,6 +29,8 @@ struct SupervisedProgram {
   std::string log_file;
   /// Descriptor in the child -> ours. 9 is taken by the death pipe.
   std::map<int, int> descriptors;
+  /// Called before each start, also of one that died: it is not started when this fails.
+  std::function<Result<void>()> before_start;
   int stop_signal = 15;
   Millis stop_patience{5'000};  ///< Then SIGKILL.
   /// Polled after the start; the next program starts when it returns true. Null: at once.

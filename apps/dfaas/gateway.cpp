@@ -98,6 +98,8 @@ Result<void> run(const NodeOptions& options) {
   auto sandbox = sandbox_settings(settings, directory);
   if (!sandbox) return pass_on(std::move(sandbox));
 
+  auto platform = platform_settings(settings, directory);
+  if (!platform) return pass_on(std::move(platform));
   boost::asio::io_context context(1);
   auto gateway = Gateway::start(
       context.get_executor(),
@@ -111,6 +113,7 @@ Result<void> run(const NodeOptions& options) {
        .images = directory.images(),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
+       .platform = std::move(*platform),
        .database = directory.function_database(),
        .function_secrets = directory.function_secrets(),
        .async_database = directory.async_database(),

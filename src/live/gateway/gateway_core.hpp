@@ -62,13 +62,14 @@ struct Call {
   /// Cancelled when something happened to a waiting call.
   boost::asio::steady_timer wake;
   boost::asio::steady_timer deadline_timer;
-  std::function<void()> abort;  ///< Ends what the call is waiting for now.
-  bool started = false;         ///< Left the queue for a slot.
-  bool removed = false;         ///< Left the queue because its function was removed.
-  bool gone = false;            ///< The user hung up.
-  bool late = false;            ///< The deadline passed.
-  bool too_large = false;       ///< More body came than is allowed.
-  bool peer_lost = false;       ///< The neighbour that has it was lost.
+  std::function<void()> abort;    ///< Ends what the call is waiting for now.
+  bool started = false;           ///< Left the queue for a slot.
+  bool removed = false;           ///< Left the queue because its function was removed.
+  std::optional<Decision> moved;  ///< Left the queue because nothing runs here any more.
+  bool gone = false;              ///< The user hung up.
+  bool late = false;              ///< The deadline passed.
+  bool too_large = false;         ///< More body came than is allowed.
+  bool peer_lost = false;         ///< The neighbour that has it was lost.
   bool answer_begun = false;
 
   [[nodiscard]] bool over() const { return gone || late || too_large; }
@@ -83,12 +84,16 @@ using CallPtr = std::shared_ptr<Call>;
 /// Until the deadline of the call; at least 1 ms.
 Millis time_left(const CallPtr& call);
 
+/// From now on a user who hangs up ends the call.
+void watch_hangup(const CallPtr& call);
+
 /// How a call ended.
 struct CallEnd {
   GatewayMetrics::End end = GatewayMetrics::End::failed;
   std::string by;  ///< "here", a neighbour's name, or the reason.
   int status = 0;
   std::optional<Micros> service_time;  ///< Of a local run.
+  bool not_run = false;  ///< Nothing of it ran, and nothing was answered: it may go elsewhere.
 };
 
 struct DeployedFunction {
@@ -100,8 +105,10 @@ struct DeployedFunction {
   RetryPolicy retry;
   std::optional<int> max_inflight;  ///< Of one replica.
   int replicas = 1;                 ///< Wanted.
-  int slots = 1;
-  std::filesystem::path secrets;  ///< Directory with the function's secrets; empty without any.
+  int slots = 1;                    ///< 0: it cannot run here now.
+  int ready = 0;                    ///< Replicas of a platform that can take calls.
+  int ready_told = 0;               ///< Replicas that are ready, as the agent was told last.
+  std::filesystem::path secrets;    ///< Directory with the function's secrets; empty without any.
   RunPlan plan;
 };
 
@@ -121,12 +128,18 @@ struct AnswerCounters {
 /// How many calls `replicas` of the function carry at once.
 int slots_with(const GatewaySettings& settings, const DeployedFunction& function, int replicas);
 
-/// Idle connections to the front door's egress socket.
-class EgressPool {
+/// Idle connections to one place: the front door's egress socket, or a platform.
+class ConnectionPool {
  public:
-  explicit EgressPool(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
-  boost::asio::awaitable<Result<ClientConnection>> take();
+  explicit ConnectionPool(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
+
+  struct Taken {
+    ClientConnection connection;
+    bool is_fresh = true;
+  };
+  boost::asio::awaitable<Result<Taken>> take(Millis patience);
   void give_back(ClientConnection connection);
+  void clear() { idle_.clear(); }
 
  private:
   static constexpr std::size_t idle_max = 256;
@@ -134,10 +147,17 @@ class EgressPool {
   std::vector<ClientConnection> idle_;
 };
 
+class Platform;
+
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
               FunctionStore store_, SecretStore secrets_, std::unique_ptr<AsyncQueue> async_,
               std::unique_ptr<FunctionHost> runner_);
+  ~GatewayCore();
+  GatewayCore(const GatewayCore&) = delete;
+  GatewayCore& operator=(const GatewayCore&) = delete;
+  GatewayCore(GatewayCore&&) = delete;
+  GatewayCore& operator=(GatewayCore&&) = delete;
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
@@ -146,27 +166,35 @@ struct GatewayCore {
   FunctionLogs logs;
   std::map<std::string, Namespace> namespaces;  ///< Those that were made.
   std::unique_ptr<AsyncQueue> async;
+  /// Exactly one of the two is there: who runs the functions of this node.
   std::unique_ptr<FunctionHost> runner;
+  std::unique_ptr<Platform> platform;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
   DecisionLog decisions;
   Recordings recordings;
-  EgressPool egress;
+  ConnectionPool egress;
   std::string boot;
   std::map<FunctionName, DeployedFunction> functions;
   std::map<FunctionName, AnswerCounters> answers;  ///< Of functions that the dispatcher knows.
   std::unordered_map<RequestId, CallPtr> calls;
   RequestId next_id = 1;
+  std::uint64_t version = 1;  ///< Of functions, slots and replicas that are ready.
+  std::vector<std::shared_ptr<boost::asio::steady_timer>> watchers;  ///< Of `version`.
   bool draining = false;
   std::function<void()> on_idle;  ///< Set while somebody waits for the last call to end.
 
   void tell_if_idle();
+  /// Functions, slots or replicas that are ready changed: whoever watches is told.
+  void tell_change();
   /// Hands out what the dispatcher started or refused meanwhile. After every call that frees a slot.
   void pump();
   /// Deploys into the running gateway; the caller has stored it.
   void put(DeployedFunction function);
   void erase(const FunctionName& function);
-  /// After the number of its replicas changed.
+  /// Can the node serve its users at all?
+  [[nodiscard]] bool is_healthy() const;
+  /// After the number of its replicas, or of those that are ready, changed.
   void adjust_slots(const FunctionName& name);
   /// Stores and puts in force another number of replicas, which the caller has checked.
   Result<void> scale(const FunctionName& function, int replicas);

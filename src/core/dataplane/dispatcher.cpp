@@ -646,6 +646,8 @@ void Dispatcher::remove(const FunctionName& function, Instant now) {
   f.digest.clear();
   f.traits = {};
   f.served = 0;
+  // A plan without neighbours was about this node alone: from now on the function is unknown.
+  if (f.plan != nullptr && f.plan->peers.empty()) f.plan = nullptr;
   s.forget_if_unused(f);
   // Those behind the ones that left may start.
   if (const auto pool = s.pools.find(key); pool != s.pools.end()) s.fill_slots(pool->second, now);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -50,15 +51,17 @@ void add_entry(PlatformList& list, const Fields& entry) {
   }
 }
 
-void drop_doubles(PlatformList& list) {
-  const auto name_of = [](const PlatformFunction& entry) -> const FunctionName& {
-    return entry.status.deployment.function;
-  };
-  std::ranges::stable_sort(list.functions, {}, name_of);
-  const auto doubles = std::ranges::unique(list.functions, {}, name_of);
-  const auto count = doubles.size();
-  list.functions.erase(doubles.begin(), doubles.end());
-  if (count > 0) list.left_out.push_back(fmt::format("{} entries come twice", count));
+/// The first of each name, in order of names.
+void sort_out(PlatformList& list) {
+  std::map<FunctionName, PlatformFunction> by_name;
+  std::size_t doubles = 0;
+  for (PlatformFunction& function : list.functions) {
+    const FunctionName name = function.status.deployment.function;
+    if (!by_name.try_emplace(name, std::move(function)).second) ++doubles;
+  }
+  list.functions.clear();
+  for (auto& [name, function] : by_name) list.functions.push_back(std::move(function));
+  if (doubles > 0) list.left_out.push_back(fmt::format("{} entries come twice", doubles));
 }
 
 }  // namespace
@@ -71,7 +74,7 @@ Result<PlatformList> platform_list_from_json(std::string_view text) {
     for (const Fields& entry : fields.objects("functions", functions_max)) add_entry(list, entry);
   });
   if (!read) return tl::unexpected(read.error());
-  drop_doubles(list);
+  sort_out(list);
   return list;
 }
 

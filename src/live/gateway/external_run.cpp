@@ -33,7 +33,7 @@ RequestHead request_for(const GatewayCore& core, const Call& call) {
   if (head.headers.find("X-Forwarded-Host") == nullptr) {
     head.headers.add("X-Forwarded-Host", std::string(head.headers.get("Host")));
   }
-  return platform_request(core, std::move(head), std::move(target));
+  return platform_request(core, std::move(head), target);
 }
 
 asio::awaitable<CallEnd> answer_loop(GatewayCore* core, CallPtr call) {

@@ -39,7 +39,7 @@ Millis left_until(Instant until) {
 asio::awaitable<Result<HttpReply>> ask(const GatewayCore* core, std::string target) {
   const Platform* const platform = core->platform.get();
   const Instant until = now() + Micros(platform->settings.timeout);
-  RequestHead head = platform_request(*core, {.method = "GET"}, std::move(target));
+  RequestHead head = platform_request(*core, {.method = "GET"}, target);
   add_platform_credentials(*platform, head);
   head.keep_alive = false;
   auto connection =
@@ -68,7 +68,7 @@ asio::awaitable<Result<HttpReply>> ask(const GatewayCore* core, std::string targ
 }
 
 /// As a deployed function of ours. What does not run here has no run plan.
-DeployedFunction deployed(const GatewayCore& core, PlatformFunction function,
+DeployedFunction deployed(const GatewayCore& core, const PlatformFunction& function,
                           std::optional<Micros> service_time) {
   DeployedFunction result{.deployment = function.status.deployment,
                           .traits = function.traits,
@@ -88,27 +88,26 @@ bool is_same(const DeployedFunction& a, const DeployedFunction& b) {
          a.ready == b.ready && a.created_at == b.created_at;
 }
 
-void tell_left_out(Platform& platform, std::vector<std::string> left_out) {
+void tell_left_out(Platform& platform, const std::vector<std::string>& left_out) {
   if (left_out == platform.left_out) return;
-  platform.left_out = std::move(left_out);
+  platform.left_out = left_out;
   for (std::size_t at = 0; at < std::min(platform.left_out.size(), shown_max); ++at) {
     log_event(LogLevel::warn, "platform_function_left_out", {{"why", platform.left_out[at]}});
   }
 }
 
-void apply(GatewayCore* core, PlatformList list) {
+void apply(GatewayCore* core, const PlatformList& list) {
   std::map<FunctionName, Micros> service_times;
   for (const FunctionObservation& seen : core->dispatcher.observe(now()).functions) {
     if (seen.service_time.count() > 0) service_times.emplace(seen.function, seen.service_time);
   }
   std::set<FunctionName> listed;
-  for (PlatformFunction& function : list.functions) {
-    const FunctionName name = function.status.deployment.function;
+  for (const PlatformFunction& function : list.functions) {
+    const FunctionName& name = function.status.deployment.function;
     listed.insert(name);
     const auto time = service_times.find(name);
-    DeployedFunction wanted =
-        deployed(*core, std::move(function),
-                 time == service_times.end() ? std::nullopt : std::optional(time->second));
+    DeployedFunction wanted = deployed(
+        *core, function, time == service_times.end() ? std::nullopt : std::optional(time->second));
     const auto known = core->functions.find(name);
     if (known != core->functions.end() && is_same(known->second, wanted)) continue;
     if (known == core->functions.end()) {
@@ -125,7 +124,7 @@ void apply(GatewayCore* core, PlatformList list) {
     log_event(LogLevel::info, "platform_function_gone", {{"function", name.full()}});
     core->erase(name);
   }
-  tell_left_out(*core->platform, std::move(list.left_out));
+  tell_left_out(*core->platform, list.left_out);
 }
 
 /// The last list stands, but nothing of it can run.
@@ -202,7 +201,7 @@ std::string_view to_text(PlatformHealth health) {
   return "unknown";
 }
 
-RequestHead platform_request(const GatewayCore& core, RequestHead head, std::string target) {
+RequestHead platform_request(const GatewayCore& core, RequestHead head, const std::string& target) {
   const PlatformSettings& settings = core.platform->settings;
   head.target = settings.path + target;
   head.headers.set("Host", settings.authority);

@@ -35,8 +35,8 @@ std::string_view to_text(PlatformHealth health);
 
 class Platform {
  public:
-  Platform(boost::asio::any_io_executor executor, PlatformSettings settings_)
-      : settings(std::move(settings_)), connections(settings.endpoint), wake(std::move(executor)) {}
+  Platform(const boost::asio::any_io_executor& executor, PlatformSettings settings_)
+      : settings(std::move(settings_)), connections(settings.endpoint), wake(executor) {}
 
   PlatformSettings settings;
   ConnectionPool connections;
@@ -69,7 +69,7 @@ boost::asio::awaitable<void> read_platform(GatewayCore* core);
 void platform_refused(GatewayCore* core, const Error& error);
 
 /// A request for `target` ("/function/f") of the platform, with its Host; the rest is `head`, somebody's request.
-RequestHead platform_request(const GatewayCore& core, RequestHead head, std::string target);
+RequestHead platform_request(const GatewayCore& core, RequestHead head, const std::string& target);
 
 /// Did we send this request to the platform ourselves? Then platform.url leads back to this node.
 bool is_loop(const GatewayCore& core, const Headers& headers);

@@ -504,6 +504,17 @@ TEST(OutcomeText, RoundTrips) {
   for (const char* bad : {"", "Busy", "busy ", "full"}) EXPECT_FALSE(parse_outcome(bad)) << bad;
 }
 
+TEST_F(DispatcherTest, KnowsAFunctionNoMoreOnceItIsRemovedAndNoNeighbourHasIt) {
+  start(1, plan_with(""));
+  dispatcher_.remove(work, at(0));
+  const Decision decision = dispatcher_.arrive_user(1, work, at(0));
+  EXPECT_EQ(decision.kind, Kind::refuse);
+  EXPECT_EQ(decision.reason, Outcome::unknown);
+  start(1, plan_with("a"));
+  dispatcher_.remove(work, at(0));
+  EXPECT_EQ(user(0), Kind::try_peer) << "a neighbour still has it";
+}
+
 // --- functions that are here and cannot run
 
 TEST_F(DispatcherTest, SendsUsersToNeighboursWhileAFunctionHasNoSlot) {

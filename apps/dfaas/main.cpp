@@ -35,6 +35,14 @@ std::string own_binary() {
   return error ? std::string("/usr/bin/dfaas") : path.string();
 }
 
+std::string launcher_binary() {
+  const std::filesystem::path directory = std::filesystem::path(own_binary()).parent_path();
+  const std::filesystem::path beside = directory / "dfaas-launcher";
+  std::error_code error;
+  if (std::filesystem::exists(beside, error)) return beside.string();
+  return (directory.parent_path() / "lib/dfaas/dfaas-launcher").string();
+}
+
 namespace {
 
 using AddCommand = void (*)(CLI::App& root, ExitStatus& status);
@@ -44,7 +52,8 @@ constexpr AddCommand commands[] = {
     add_demo_command,     add_author_commands, add_client_commands, add_load_command,
     add_node_command,     add_peers_command,   add_status_command,  add_why_command,
     add_strategy_command, add_sim_command,     add_config_command,  add_federation_commands,
-    add_pki_command,      add_version_command, add_gateway_command, add_agent_command,
+    add_doctor_command,   add_pki_command,     add_version_command, add_completion_command,
+    add_gateway_command,  add_agent_command,
 };
 
 }  // namespace

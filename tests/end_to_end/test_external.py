@@ -363,6 +363,7 @@ def test_status_and_info_show_the_platform(own, platform):
     assert info["platform"]["name"] == "fake 1.2"
     shown = dfaas("status", "--dir", own.directory).stdout
     assert f"{platform.url} (fake 1.2): ready" in shown
+    assert f"{platform.url} answers" in dfaas("doctor", "--dir", own.directory, check=False).stdout
     with pytest.raises(KeyError):
         own.pid("launcher")
 

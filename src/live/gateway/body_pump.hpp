@@ -24,7 +24,7 @@ struct BodyPump {
 };
 
 /// Sends what was read ahead, then the rest as it comes, then watches for a user who hangs up. A user who
-/// leaves meanwhile, or a body that is too large, closes `to` and is told by the call.
+/// leaves meanwhile, or a body that is too large or too slow, closes `to` and is told by the call.
 boost::asio::awaitable<void> pump_body(BodyPump* pump);
 
 /// The answer is over: nobody wants the rest of the body.

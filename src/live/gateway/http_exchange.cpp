@@ -126,6 +126,9 @@ asio::awaitable<CallEnd> answer_failure(HttpExchange* exchange, std::string_view
   if (call->too_large) {
     status = 413;
     text = too_large_text(exchange->core->settings);
+  } else if (call->too_slow) {
+    status = 408;
+    text = std::string(too_slow_text);
   } else if (call->late || now() >= call->deadline) {
     status = 504;
     text = fmt::format("{} did not end in time\n", who);

@@ -336,6 +336,16 @@ void examine_running(Examination& node) {
   node.add("node", is_healthy ? State::good : State::wrong,
            is_healthy ? "running" : "running, but cannot run functions or drains",
            is_healthy ? "" : "look into its log");
+  const auto& platform = status["platform"];
+  if (platform["kind"] != "embedded") {
+    const bool answers = platform["answers"].get<bool>();
+    node.add("platform", answers ? State::good : State::wrong,
+             answers ? fmt::format("{} answers", platform["url"].get<std::string>())
+                     : fmt::format("{}: {}", platform["url"].get<std::string>(),
+                                   platform["why"].get<std::string>()),
+             answers ? "" : "docs/guides/openfaas.md says what the node does meanwhile");
+    return;
+  }
   const auto& sandbox = status["sandbox"];
   const std::string tier = sandbox["tier"].get<std::string>();
   const std::string limits = sandbox["limits"].get<std::string>();

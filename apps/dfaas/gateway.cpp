@@ -140,6 +140,8 @@ Result<void> run(const NodeOptions& options) {
   auto sandbox = sandbox_settings(settings, directory);
   if (!sandbox) return pass_on(std::move(sandbox));
 
+  auto platform = platform_settings(settings, directory);
+  if (!platform) return pass_on(std::move(platform));
   boost::asio::io_context context(1);
   auto gateway = Gateway::start(
       context.get_executor(),
@@ -153,6 +155,7 @@ Result<void> run(const NodeOptions& options) {
        .images = image_settings(settings, directory),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
+       .platform = std::move(*platform),
        .database = directory.function_database(),
        .function_secrets = directory.function_secrets(),
        .async_database = directory.async_database(),

@@ -342,6 +342,9 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   const NodeDirectory& directory = state->identity.directory;
   const Settings& settings = state->identity.settings;
   if (auto known = strategy_of(settings); !known) return pass_on(std::move(known));
+  if (auto platform = platform_settings(settings, directory); !platform) {
+    return pass_on(std::move(platform));
+  }
   auto haproxy = find_haproxy(settings.text("haproxy.program"));
   if (!haproxy) return pass_on(std::move(haproxy));
   const bool with_serf = uses_serf(settings);

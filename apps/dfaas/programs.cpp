@@ -2,10 +2,13 @@
 #include "apps/dfaas/programs.hpp"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -104,6 +107,51 @@ std::string random_boot() {
   DFAAS_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
                "the kernel gives 20 random bytes");
   return base32_lower(bytes);
+}
+
+Result<std::optional<PlatformSettings>> platform_settings(const Settings& settings,
+                                                          const NodeDirectory& directory) {
+  if (settings.text("platform.kind") != "openfaas") return std::optional<PlatformSettings>();
+  const auto url = parse_plain_url(settings.text("platform.url"));
+  DFAAS_ASSERT(url.has_value(), "the settings were checked");
+  const bool is_v6 = url->host.find(':') != std::string::npos;
+  PlatformSettings platform{.url = settings.text("platform.url"),
+                            .endpoint = {.unix_path = {}, .host = url->host, .port = url->port},
+                            .authority = is_v6 ? "[" + url->host + "]" : url->host,
+                            .path = url->path,
+                            .user = settings.text("platform.user"),
+                            .password = {},
+                            .period = settings.millis("platform.period_ms"),
+                            .timeout = settings.millis("platform.timeout_ms")};
+  constexpr std::uint16_t default_port = 80;
+  if (url->port != default_port) platform.authority += fmt::format(":{}", url->port);
+  if (platform.user.empty()) return platform;
+  constexpr std::string_view name = "setting platform.password_file";
+  const std::filesystem::path file = directory.root() / settings.text("platform.password_file");
+  struct stat status{};
+  if (::stat(file.c_str(), &status) != 0) {
+    return fail(
+        ErrorCode::not_found,
+        fmt::format("{}: {}: {} (a file with the password of {} on its first line; with "
+                    "platform.user = \"\" none is needed)",
+                    name, file.string(), std::error_code(errno, std::generic_category()).message(),
+                    in_quotes(platform.user)));
+  }
+  constexpr mode_t of_others = 077;
+  if ((status.st_mode & of_others) != 0) {
+    return fail(ErrorCode::denied,
+                fmt::format("{}: {} has mode {:04o}, but only its owner may read it: chmod 600 {}",
+                            name, file.string(), status.st_mode & 07777U, file.string()));
+  }
+  constexpr std::size_t password_bytes_max = 4096;
+  auto text = read_file(file, password_bytes_max);
+  if (!text) return fail(text.error().code, fmt::format("{}: {}", name, text.error().message));
+  platform.password = std::string(trim(split(*text, '\n').front()));
+  if (platform.password.empty()) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{}: the first line of {} is empty", name, file.string()));
+  }
+  return platform;
 }
 
 }  // namespace dfaas

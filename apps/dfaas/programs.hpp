@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -12,6 +13,7 @@
 #include "core/base/names.hpp"
 #include "core/settings/settings.hpp"
 #include "core/strategy/strategy.hpp"
+#include "live/gateway/gateway.hpp"
 #include "live/node/node_directory.hpp"
 
 namespace dfaas {
@@ -39,5 +41,9 @@ std::string random_boot();
 
 /// The strategy that the settings name. Errors: not_found, invalid_input where it lacks a setting.
 Result<Strategy> strategy_of(const Settings& settings);
+
+/// The platform that runs the functions; nothing where the node does. Errors: one sentence naming the setting.
+Result<std::optional<PlatformSettings>> platform_settings(const Settings& settings,
+                                                          const NodeDirectory& directory);
 
 }  // namespace dfaas

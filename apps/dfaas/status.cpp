@@ -12,6 +12,31 @@
 namespace dfaas {
 namespace {
 
+/// Who runs the functions, and how they are kept apart, if it is the node itself.
+void show_runner(const nlohmann::json& answer) {
+  const auto& platform = answer["platform"];
+  if (platform["kind"] != "embedded") {
+    const auto name = platform["name"].get<std::string>();
+    fmt::print("platform  {}{}: {}\n", platform["url"].get<std::string>(),
+               name.empty() ? "" : " (" + name + ")", platform["state"].get<std::string>());
+    if (const auto why = platform["why"].get<std::string>(); !why.empty()) {
+      fmt::print("          {}\n", why);
+    }
+    for (const auto& left_out : platform["left_out"]) {
+      fmt::print("          left out: {}\n", left_out.get<std::string>());
+    }
+    return;
+  }
+  const auto& sandbox = answer["sandbox"];
+  fmt::print("sandbox   {}; limits by {}: memory {}, processors {}\n",
+             sandbox["tier"].get<std::string>(), sandbox["limits"].get<std::string>(),
+             sandbox["memory"].get<std::string>(),
+             sandbox["cpu"].get<bool>() ? "limited" : "NOT LIMITED");
+  for (const auto& note : sandbox["notes"]) {
+    fmt::print("          {}\n", note.get<std::string>());
+  }
+}
+
 Result<void> show(const std::string& directory, const std::string& output) {
   const NodeDirectory node(std::filesystem::absolute(directory));
   const auto text = get_local(directory, node.gateway_admin_socket().string(), "/dfaas/v1/status");
@@ -21,18 +46,11 @@ Result<void> show(const std::string& directory, const std::string& output) {
     return {};
   }
   const auto answer = nlohmann::json::parse(*text);  // Of our own gateway.
-  const auto& sandbox = answer["sandbox"];
   fmt::print("node      {} ({})\nversion   {}\nhealthy   {}\nstrategy  {} (plan {})\n",
              answer["node"].get<std::string>(), answer["id"].get<std::string>(),
              answer["version"].get<std::string>(), answer["healthy"].get<bool>() ? "yes" : "no",
              answer["strategy"].get<std::string>(), answer["plan_version"].get<std::uint64_t>());
-  fmt::print("sandbox   {}; limits by {}: memory {}, processors {}\n",
-             sandbox["tier"].get<std::string>(), sandbox["limits"].get<std::string>(),
-             sandbox["memory"].get<std::string>(),
-             sandbox["cpu"].get<bool>() ? "limited" : "NOT LIMITED");
-  for (const auto& note : sandbox["notes"]) {
-    fmt::print("          {}\n", note.get<std::string>());
-  }
+  show_runner(answer);
   fmt::print("certificate until {}\n", answer["certificate_until"].get<std::string>());
   fmt::print("\n{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING",
              "QUEUE", "SERVICE", "USERS", "GUESTS");

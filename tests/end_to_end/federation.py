@@ -83,6 +83,7 @@ class Node:
         self.log_file = self.directory.with_suffix(".log")
         self._process = None
         self.staying = ()  #: Parts of the command lines of processes that outlive their calls.
+        self.runs_functions = (settings or {}).get("platform.kind") != "openfaas"
         self.user = None  #: Number of the user that runs it; None for ours.
         #: What functions of this node can write to; several nodes of a federation share it.
         self.shared = self.directory.parent / "shared"
@@ -195,6 +196,8 @@ class Node:
 
     def keepers(self):
         """Process ids of the first processes of all replicas, also of those whose launcher was killed."""
+        if not self.runs_functions:
+            return []
         candidates = children_of(self.pid("launcher")) + children_of(self._process.pid)
         return [pid for pid in candidates if process_name(pid) == "dfaas-keeper"]
 

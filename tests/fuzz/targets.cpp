@@ -19,6 +19,7 @@
 #include "core/model/routing_plan.hpp"
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/image.hpp"
+#include "core/openfaas/platform.hpp"
 #include "core/openfaas/route.hpp"
 #include "core/openfaas/status.hpp"
 #include "core/scenario/import_azure.hpp"
@@ -133,6 +134,23 @@ void run_status(std::string_view bytes) {
                  "a list that was taken can be given");
   }
   is_accepted(function_status_from_json(bytes));
+}
+
+void run_platform(std::string_view bytes) {
+  const std::string name = platform_name_from_json(bytes);
+  if (!name.empty()) check_sentence(name);
+  const auto list = platform_list_from_json(bytes);
+  if (!is_accepted(list)) return;
+  for (const std::string& why : list->left_out) check_sentence(why);
+  const PlatformFunction* before = nullptr;
+  for (const PlatformFunction& function : list->functions) {
+    const int slots = platform_slots(function, Micros{100'000}, 2);
+    DFAAS_ASSERT(slots >= 1 && slots <= 100'000, "what the platform has can be called");
+    const FunctionName& own = function.status.deployment.function;
+    DFAAS_ASSERT(before == nullptr || before->status.deployment.function < own,
+                 "sorted, each name once");
+    before = &function;
+  }
 }
 
 void run_route(std::string_view bytes) {
@@ -418,7 +436,7 @@ void run_serf(std::string_view bytes) {
   check_sentence(join_complaint("a:1", bytes));
 }
 
-constexpr std::array<FuzzTarget, 20> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 21> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
@@ -430,6 +448,7 @@ constexpr std::array<FuzzTarget, 20> table{{{"deletion", run_deletion},
                                             {"names", run_names},
                                             {"observation", run_observation},
                                             {"plan", run_plan},
+                                            {"platform", run_platform},
                                             {"recorder", run_recorder},
                                             {"route", run_route},
                                             {"scenario", run_scenario},

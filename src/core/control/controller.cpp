@@ -119,6 +119,7 @@ struct Controller::State {
   Instant hold_until{};  ///< The gateway keeps the plan of the agent before us until then.
   Instant planned_at{};  ///< At the last period's end.
   Instant newest_plan_at{};
+  std::optional<Instant> told_at;  ///< All neighbours of a change, ahead of the heartbeat.
   bool is_planned = false;
   std::map<NodeId, std::vector<FunctionGrant>> grants;
   Instant granted_at{};
@@ -205,7 +206,8 @@ struct Controller::State {
       if (const auto own = functions.find(name); own != functions.end()) {
         const FunctionObservation& seen = own->second.seen;
         function.digest = seen.digest;
-        function.deployed = seen.deployed;
+        function.installed = seen.deployed;
+        function.deployed = seen.deployed && seen.slots > 0;
         function.traits = seen.traits;
         function.slots = seen.slots;
         function.arrivals = own->second.arrivals;
@@ -214,7 +216,7 @@ struct Controller::State {
         if (seen.service_time.count() > 0) function.service_time = seen.service_time;
       }
       if (const auto digest = prevailing.find(name);
-          !function.deployed && digest != prevailing.end()) {
+          !function.installed && digest != prevailing.end()) {
         function.digest = digest->second;
       }
       result.functions.push_back(std::move(function));
@@ -238,12 +240,12 @@ struct Controller::State {
       while (offer != neighbour.functions.end() && offer->function < mine.function) ++offer;
       const bool is_offered =
           offer != neighbour.functions.end() && offer->function == mine.function;
-      if (mine.deployed && !admits(mine.traits.share, neighbour)) continue;
+      if (mine.installed && !admits(mine.traits.share, neighbour)) continue;
       if (!is_offered && !mine.deployed) continue;
       NeighbourFunction function{.function = mine.function, .service_time = mine.service_time};
       if (is_offered) {
         const bool same_code =
-            offer->digest == mine.digest || (mine.deployed && mine.traits.match_by_name);
+            offer->digest == mine.digest || (mine.installed && mine.traits.match_by_name);
         if (!admits(offer->share, neighbour) || !same_code) continue;
         function.slots = offer->slots;
         function.pool = offer->pool;
@@ -384,7 +386,7 @@ struct Controller::State {
     std::vector<FunctionOffer> list;
     for (const auto& [name, function] : functions) {
       const FunctionObservation& seen = function.seen;
-      if (!seen.deployed || seen.traits.share == Sharing::node) continue;
+      if (!seen.deployed || seen.slots < 1 || seen.traits.share == Sharing::node) continue;
       list.push_back({.function = name,
                       .digest = seen.digest,
                       .slots = seen.slots,
@@ -488,6 +490,7 @@ struct Controller::State {
     const GatewayObservation& observation = event.observation;
     const bool is_first = !std::exchange(is_observed, true);
     const bool is_new_gateway = observation.boot != gateway_boot;
+    bool are_functions_new = false;
     gateway_boot = observation.boot;
     if (is_first) take_over(observation, now);
     for (auto& [id, neighbour] : neighbours) {
@@ -501,6 +504,7 @@ struct Controller::State {
           own.seen.slots != seen.slots || own.seen.traits.share != seen.traits.share ||
           own.seen.traits.pool != seen.traits.pool ||
           own.seen.traits.match_by_name != seen.traits.match_by_name) {
+        are_functions_new = true;
         is_plan_due = true;
       }
       if (is_new || is_new_gateway) {
@@ -530,7 +534,22 @@ struct Controller::State {
     }
     // A gateway that started anew has no plan, whatever we believe it has.
     if (is_new_gateway) is_plan_due = true;
-    return with_due_plan(now, {});
+    auto actions = with_due_plan(now, {});
+    // Damped: functions that flap are told as often as heartbeats are.
+    const bool may_tell = !told_at || now - *told_at >= settings.heartbeat;
+    if (event.is_pushed && are_functions_new && may_tell) {
+      told_at = now;
+      tell_all(actions);
+    }
+    return actions;
+  }
+
+  void tell_all(std::vector<ControllerAction>& actions) {
+    for (auto& [id, neighbour] : neighbours) {
+      SendExchange send{.to = id, .message = message()};
+      send.message.asks = neighbour.asks;
+      actions.emplace_back(std::move(send));
+    }
   }
 
   /// The gateway may go by a plan already: of an agent before us, which knew the neighbours.
@@ -547,11 +566,7 @@ struct Controller::State {
     const bool is_tick =
         !is_planned || now - planned_at + settings.heartbeat / 2 >= settings.period;
     if (may_plan(now) && (is_tick || is_plan_due)) actions.emplace_back(make_plan(now, is_tick));
-    for (auto& [id, neighbour] : neighbours) {
-      SendExchange send{.to = id, .message = message()};
-      send.message.asks = neighbour.asks;
-      actions.emplace_back(std::move(send));
-    }
+    tell_all(actions);
     return actions;
   }
 

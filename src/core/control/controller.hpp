@@ -29,6 +29,8 @@ namespace dfaas {
 /// The gateway reported. Comes at least once a heartbeat.
 struct Observed {
   GatewayObservation observation;
+  /// The gateway did not wait for the heartbeat, because its functions changed.
+  bool is_pushed = false;
 };
 
 /// One heartbeat (500 ms) has passed: ask every neighbour; a plan every `period`.
@@ -133,7 +135,7 @@ class Controller {
   /// Applies one event. `now` never goes backwards. Never fails: an event this node cannot use is
   /// counted and dropped, because a peer must not be able to stop us. A change that matters at once
   /// (a neighbour up, down, gone or with other functions) yields a plan at once, at most ten times a
-  /// second. A gateway that already goes by a plan of an agent before us keeps it for four heartbeats,
+  /// second; a pushed change of our own functions is told to all neighbours at once, at most once a heartbeat. A gateway that already goes by a plan of an agent before us keeps it for four heartbeats,
   /// while we get to know the neighbours: a plan without them would end the requests they run for us.
   std::vector<ControllerAction> step(Instant now, const ControllerEvent& event);
 

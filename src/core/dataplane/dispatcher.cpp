@@ -86,6 +86,7 @@ struct Dispatcher::State {
   TokenBucket tries;  ///< At neighbours; each call of a user brings a little more than one.
   std::vector<RequestId> started;
   std::vector<RequestId> refused;
+  std::vector<std::pair<RequestId, Decision>> moved;
 
   // --- what the rules look at
 
@@ -420,6 +421,31 @@ struct Dispatcher::State {
     return to != nullptr && pay_for_try(cause) ? to : nullptr;
   }
 
+  /// A neighbour, if one may be tried, or refusal: for what cannot run here, whatever the slots say.
+  Decision place_elsewhere(RequestId id, Request& request, Instant now) {
+    if (request.is_guest) return refuse(id, Outcome::busy);
+    if (const PeerLink* to = next_try(request, Cause::not_started, now)) {
+      return send(request, *to, now);
+    }
+    return refuse(id, Outcome::busy);
+  }
+
+  /// Without any slot the line would stand still.
+  void empty_line(PoolState& pool, Instant now) {
+    while (pool.slots < 1 && pool.waiting() > 0) {
+      const RequestId id = pool.users.empty() ? pool.guests.front() : pool.users.front();
+      Request& request = requests.at(id);
+      leave_line(request);
+      request.pool = nullptr;
+      const Decision decision = place_elsewhere(id, request, now);
+      moved.emplace_back(id, decision);
+    }
+  }
+
+  [[nodiscard]] static bool can_run_here(const FunctionState& f) {
+    return f.deployed && f.pool->slots > 0;
+  }
+
   /// Is it this one's turn to make room here by going to a neighbour first?
   static bool is_displaced(FunctionState& f) {
     if (f.plan == nullptr || f.plan->displaced_ratio <= 0) return false;
@@ -446,7 +472,7 @@ struct Dispatcher::State {
   Decision arrive_by_shares(RequestId id, Request& request, Instant now) {
     FunctionState& f = *request.function;
     const Choices choices = choices_for(f, request, now);
-    const double local = f.deployed ? f.plan->local_share : 0;
+    const double local = can_run_here(f) ? f.plan->local_share : 0;
     double drawn = uniform(random, 0, 1) * (local + f.plan->refused_share + choices.sum);
     if (drawn < local || (choices.count == 0 && f.plan->refused_share <= 0)) {
       return place_here(id, request, Cause::arrived);
@@ -462,7 +488,7 @@ struct Dispatcher::State {
   /// The rule `rate`: the first so many calls per second run here, whatever is free.
   Decision arrive_by_rate(RequestId id, Request& request, Instant now) {
     FunctionState& f = *request.function;
-    if (f.deployed && has_local_token(f, now)) {
+    if (can_run_here(f) && has_local_token(f, now)) {
       take_local_token(f, now);
       return place_here(id, request, Cause::arrived);
     }
@@ -596,7 +622,7 @@ Dispatcher& Dispatcher::operator=(Dispatcher&&) noexcept = default;
 
 void Dispatcher::deploy(const FunctionName& function, int slots, std::string digest,
                         const FunctionTraits& traits, Instant now) {
-  DFAAS_ASSERT(slots >= 1, "a deployed function has a slot");
+  DFAAS_ASSERT(slots >= 0, "slots are counted");
   FunctionState& f = state_->state_of(function);
   f.deployed = true;
   f.slots = slots;
@@ -605,6 +631,7 @@ void Dispatcher::deploy(const FunctionName& function, int slots, std::string dig
   f.traits = traits;
   state_->join_pool(f);
   state_->fill_slots(*f.pool, now);
+  state_->empty_line(*f.pool, now);
 }
 
 void Dispatcher::remove(const FunctionName& function, Instant now) {
@@ -619,6 +646,8 @@ void Dispatcher::remove(const FunctionName& function, Instant now) {
   f.digest.clear();
   f.traits = {};
   f.served = 0;
+  // A plan without neighbours was about this node alone: from now on the function is unknown.
+  if (f.plan != nullptr && f.plan->peers.empty()) f.plan = nullptr;
   s.forget_if_unused(f);
   // Those behind the ones that left may start.
   if (const auto pool = s.pools.find(key); pool != s.pools.end()) s.fill_slots(pool->second, now);
@@ -712,6 +741,21 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, Instant now) {
   return s.place_again(id, request, Cause::not_started, outcome, now);
 }
 
+Decision Dispatcher::not_run(RequestId id, Instant now) {
+  State& s = *state_;
+  Request* found = s.requests.find(id);
+  if (found == nullptr) return {};
+  Request& request = *found;
+  DFAAS_ASSERT(request.phase == Phase::running, "only what has a slot can fail to run");
+  PoolState& pool = *request.pool;
+  State::release_slot(request);
+  request.pool = nullptr;
+  const Decision decision = s.place_elsewhere(id, request, now);
+  s.fill_slots(pool, now);
+  s.forget_if_empty(&pool);
+  return decision;
+}
+
 Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
   State& s = *state_;
   Request* found = s.requests.find(id);
@@ -752,6 +796,10 @@ std::vector<RequestId> Dispatcher::started() {
 }
 
 std::vector<RequestId> Dispatcher::refused_in_queue() { return std::exchange(state_->refused, {}); }
+
+std::vector<std::pair<RequestId, Decision>> Dispatcher::moved() {
+  return std::exchange(state_->moved, {});
+}
 
 std::vector<RequestId> Dispatcher::requests_at_lost_peers() const {
   std::vector<RequestId> lost;

@@ -28,6 +28,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/instant.hpp"
@@ -106,7 +107,8 @@ class Dispatcher {
   Dispatcher& operator=(const Dispatcher&) = delete;
 
   /// Adds or changes a function of this node. Requests in flight stay; fewer slots than in flight
-  /// is legal and drains. `digest` is what peers must match.
+  /// is legal and drains. No slots: it is here, but cannot run now; who waits for one is placed
+  /// anew, through moved(). `digest` is what peers must match.
   void deploy(const FunctionName& function, int slots, std::string digest,
               const FunctionTraits& traits, Instant now);
   /// Queued requests of the function are refused `unknown` through refused_in_queue().
@@ -132,6 +134,10 @@ class Dispatcher {
   /// The peer did not start it; safe to go elsewhere.
   Decision not_started(RequestId id, Outcome outcome, Instant now);
 
+  /// It has a slot here, but could not be started, and nothing of it has run: a user's call goes to a
+  /// neighbour or is refused `busy`, a guest's is refused `busy`.
+  Decision not_run(RequestId id, Instant now);
+
   /// The peer started it, or may have, and was lost. Another try only where the function is
   /// retry-safe and `replayable` (the caller still has the whole body); else refuse(unreachable).
   Decision lost(RequestId id, bool replayable, Instant now);
@@ -149,6 +155,10 @@ class Dispatcher {
 
   /// Queued requests that were refused since the last call (function removed).
   std::vector<RequestId> refused_in_queue();
+
+  /// Queued requests whose function lost its last slot since the last call, and what to do with each:
+  /// try_peer or refuse.
+  std::vector<std::pair<RequestId, Decision>> moved();
 
   /// Requests now at a peer that the plan in force has down: report each with lost() or
   /// not_started().

@@ -324,6 +324,7 @@ std::string observation_to_json(const GatewayObservation& observation) {
                          {"deployed", function.deployed},
                          {"traits", traits_json(function.traits)},
                          {"slots", function.slots},
+                         {"replicas_ready", function.replicas_ready},
                          {"in_flight", function.in_flight},
                          {"queued", function.queued},
                          {"service_us", function.service_time.count()},
@@ -336,6 +337,7 @@ std::string observation_to_json(const GatewayObservation& observation) {
                          {"peers", peers}});
   }
   return compact(json{{"boot", observation.boot},
+                      {"version", observation.version},
                       {"plan_version", observation.plan_version},
                       {"plan_strategy", observation.plan_strategy},
                       {"functions", functions}});
@@ -345,6 +347,7 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
   GatewayObservation observation;
   const auto read = parse_json_object(text, local_bytes_max, [&observation](const Fields& fields) {
     observation.boot = read_boot(fields);
+    observation.version = read_count(fields, "version");
     observation.plan_version = read_count(fields, "plan_version");
     observation.plan_strategy = fields.text_or("plan_strategy", 64, "");
     for (const Fields& entry : fields.objects("functions", observed_functions_max)) {
@@ -353,6 +356,8 @@ Result<GatewayObservation> observation_from_json(std::string_view text) {
                                    .deployed = entry.flag_or("deployed", false)};
       function.traits = read_traits(entry.object("traits"));
       function.slots = static_cast<int>(entry.integer_or("slots", 0, slots_max, 0));
+      function.replicas_ready =
+          static_cast<int>(entry.integer_or("replicas_ready", 0, INT32_MAX, 0));
       function.in_flight = static_cast<int>(entry.integer_or("in_flight", 0, INT32_MAX, 0));
       function.queued = static_cast<int>(entry.integer_or("queued", 0, INT32_MAX, 0));
       function.service_time = read_micros(entry, "service_us");

@@ -19,7 +19,8 @@ namespace dfaas {
 struct FunctionView {
   FunctionName function;
   std::string digest;
-  bool deployed = false;
+  bool deployed = false;   ///< Here, and able to run.
+  bool installed = false;  ///< Here, be it able to run now or not.
   FunctionTraits traits;
   int slots = 0;           ///< 0 when not deployed here.
   Micros service_time{0};  ///< Mean; never 0 in a view (a default stands in while unknown).

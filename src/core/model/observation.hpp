@@ -35,7 +35,8 @@ struct FunctionObservation {
   std::string digest;
   bool deployed = false;  ///< False: users ask for it, but only peers have it.
   FunctionTraits traits;
-  int slots = 0;
+  int slots = 0;           ///< 0 while deployed: it cannot run here now.
+  int replicas_ready = 0;  ///< That can take calls now; 0 where the next call starts one.
   int in_flight = 0;
   int queued = 0;
   Micros service_time{0};            ///< Mean, exponentially weighted; 0 while nothing was served.
@@ -49,7 +50,8 @@ struct FunctionObservation {
 };
 
 struct GatewayObservation {
-  std::string boot;                ///< Random per gateway start: 1 to 64 of [a-z0-9].
+  std::string boot;           ///< Random per gateway start: 1 to 64 of [a-z0-9].
+  std::uint64_t version = 0;  ///< Grows when functions, slots or replicas that are ready change.
   std::uint64_t plan_version = 0;  ///< Of the plan in force; 0 before the first.
   std::string plan_strategy;
   std::vector<FunctionObservation> functions;  ///< Sorted by function.

@@ -26,7 +26,9 @@ json to_object(const FunctionStatus& status) {
   return out;
 }
 
-FunctionStatus read_status(const Fields& fields) {
+}  // namespace
+
+FunctionStatus read_function_status(const Fields& fields) {
   FunctionStatus status;
   status.deployment.function = fields.accept(
       "name", FunctionName::parse(fields.text("name", 200), fields.text_or("namespace", 200, "")));
@@ -38,6 +40,9 @@ FunctionStatus read_status(const Fields& fields) {
   for (auto& [key, value] : fields.text_map("envVars", 1000, 65536)) {
     status.deployment.env.emplace(std::move(key), std::move(value));
   }
+  for (auto& [key, value] : fields.text_map("annotations", 1000, 65536)) {
+    status.deployment.annotations.emplace(std::move(key), std::move(value));
+  }
   status.created_at = fields.text_or("createdAt", 64, "");
   status.invocation_count = fields.number_or("invocationCount", 0, 1e18, 0);
   status.replicas = static_cast<int>(fields.integer_or("replicas", 0, 1'000'000, 0));
@@ -48,8 +53,6 @@ FunctionStatus read_status(const Fields& fields) {
       static_cast<std::uint64_t>(fields.integer_or("imageBytes", 0, 1LL << 60U, 0));
   return status;
 }
-
-}  // namespace
 
 std::string function_status_json(const FunctionStatus& status) { return to_object(status).dump(); }
 
@@ -67,13 +70,14 @@ std::string info_json(const InfoFacts& facts) {
       {"arch", facts.arch},
       {"dfaas", {{"node", facts.node}, {"id", facts.id}}}};
   if (!facts.sandbox.empty()) info["sandbox"] = json::parse(facts.sandbox);
+  if (!facts.platform.empty()) info["platform"] = json::parse(facts.platform);
   return info.dump();
 }
 
 Result<FunctionStatus> function_status_from_json(std::string_view text) {
   FunctionStatus status;
   const auto read = parse_json_object(
-      text, bytes_max, [&status](const Fields& fields) { status = read_status(fields); });
+      text, bytes_max, [&status](const Fields& fields) { status = read_function_status(fields); });
   if (!read) return tl::unexpected(Error(read.error()).within("function status"));
   return status;
 }
@@ -83,7 +87,7 @@ Result<std::vector<FunctionStatus>> function_list_from_json(std::string_view tex
   const std::string wrapped = "{\"functions\":" + std::string(text) + "}";
   const auto read = parse_json_object(wrapped, bytes_max, [&list](const Fields& fields) {
     for (const Fields& entry : fields.objects("functions", 100'000)) {
-      list.push_back(read_status(entry));
+      list.push_back(read_function_status(entry));
     }
   });
   if (!read) return tl::unexpected(Error(read.error()).within("function list"));

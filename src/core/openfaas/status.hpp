@@ -14,6 +14,8 @@
 
 namespace dfaas {
 
+class Fields;
+
 struct FunctionStatus {
   FunctionDeployment deployment;
   std::string created_at;  ///< RFC 3339.
@@ -34,10 +36,14 @@ struct InfoFacts {
   std::string id;
   std::string
       sandbox;  ///< How functions are kept apart, a JSON object; empty while that is not known.
+  std::string platform;  ///< Who runs the functions, a JSON object; empty for the node itself.
 };
 
 /// GatewayInfo; every object that faas-cli dereferences is there.
 std::string info_json(const InfoFacts& facts);
+
+/// One status among others. Ends the reading where a field is wrong.
+FunctionStatus read_function_status(const Fields& fields);
 
 /// What a client reads of a status. Errors: invalid_input naming the field.
 Result<FunctionStatus> function_status_from_json(std::string_view text);

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 63> table{{
+constexpr std::array<Setting, 69> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -142,6 +142,21 @@ constexpr std::array<Setting, 63> table{{
      "validity of the certificates that this node gives to those who join or renew; renewed when a "
      "third of it is left",
      ""},
+    {"platform.kind", word, "", 0, 0, "embedded|openfaas", "embedded",
+     "who runs the functions: the node itself, or an OpenFaaS gateway or faasd that runs already",
+     ""},
+    {"platform.password_file", text, "", 0, 0, "", "secrets/platform-password",
+     "file with the password for platform.user on its first line, readable by its owner alone; "
+     "relative to the node's directory",
+     ""},
+    {"platform.period_ms", integer, "ms", 100, 600000, "", "2000",
+     "how often the functions of the platform are read", ""},
+    {"platform.timeout_ms", integer, "ms", 100, 60000, "", "2000",
+     "longest wait for a connection to the platform, and for its list of functions", ""},
+    {"platform.url", plain_url, "", 0, 0, "", "http://127.0.0.1:8080",
+     "where the platform of platform.kind = openfaas listens", ""},
+    {"platform.user", text, "", 0, 0, "", "admin",
+     "user of the platform's API; empty for a platform without credentials", ""},
     {"sandbox.first_user", integer, "", 1000, 4200000000.0, "", "1900000000",
      "functions run under user and group numbers from here on, when the node runs as root; none of "
      "the next 60000 may belong to anybody",
@@ -196,6 +211,7 @@ std::string_view kind_text(SettingKind kind) {
     case optional_address:
       return "HOST:PORT";
     case local_url:
+    case plain_url:
       return "URL";
   }
   return "text";
@@ -217,6 +233,9 @@ std::string allowed(const Setting& setting) {
     case local_url:
       return "http://HOST:PORT or http://HOST:PORT/PATH where HOST is localhost, 127.x.x.x or "
              "[::1]";
+    case plain_url:
+      return "http://HOST, http://HOST:PORT or http://HOST:PORT/PATH (https is not spoken to a "
+             "platform yet)";
     case text:
       return "a text of at most 4096 printable characters";
   }
@@ -251,6 +270,8 @@ bool is_valid(const Setting& setting, std::string_view value) {
     }
     case local_url:
       return value.empty() || parse_local_url(value);
+    case plain_url:
+      return parse_plain_url(value).has_value();
     case text:
       return value.size() <= 4096 && std::ranges::all_of(value, [](char letter) {
                return static_cast<unsigned char>(letter) >= 0x20 && letter != 0x7f;
@@ -283,8 +304,19 @@ std::string_view nearest_name(std::string_view name) {
       ->name;
 }
 
+/// A name, an IPv4 address, or an IPv6 one in brackets.
+bool is_host(std::string_view host) {
+  constexpr std::string_view letters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+  if (host.starts_with('[') && host.ends_with(']') && host.size() > 3) {
+    return host.substr(1, host.size() - 2).find_first_not_of("0123456789abcdefABCDEF:.") ==
+           std::string_view::npos;
+  }
+  return !host.empty() && host.find_first_not_of(letters) == std::string_view::npos;
+}
+
 bool is_own_host(std::string_view host) {
-  if (host == "localhost" || host == "[::1]") return true;
+  if (host == "localhost" || host == "::1") return true;
   const auto parts = split(host, '.');
   return parts.size() == 4 && parts[0] == "127" &&
          std::ranges::all_of(parts, [](std::string_view part) {
@@ -295,7 +327,7 @@ bool is_own_host(std::string_view host) {
 
 }  // namespace
 
-std::optional<LocalUrl> parse_local_url(std::string_view url) {
+std::optional<PlainUrl> parse_plain_url(std::string_view url) {
   constexpr std::string_view scheme = "http://";
   constexpr std::size_t length_max = 1000;
   if (!url.starts_with(scheme) || url.size() > length_max) return std::nullopt;
@@ -303,7 +335,7 @@ std::optional<LocalUrl> parse_local_url(std::string_view url) {
   const std::size_t slash = std::min(url.find('/'), url.size());
   std::string_view host = url.substr(0, slash);
   std::string_view path = url.substr(slash);
-  LocalUrl parsed;
+  PlainUrl parsed;
   if (const std::size_t colon = host.rfind(':');
       colon != std::string_view::npos && !host.ends_with(']')) {
     const auto port = parse_unsigned(host.substr(colon + 1));
@@ -314,10 +346,17 @@ std::optional<LocalUrl> parse_local_url(std::string_view url) {
   const bool is_plain_path = std::ranges::all_of(path, [](char letter) {
     return letter > ' ' && letter < 0x7f && letter != '?' && letter != '#';
   });
-  if (!is_own_host(host) || !is_plain_path) return std::nullopt;
+  if (!is_host(host) || !is_plain_path) return std::nullopt;
   while (path.ends_with('/')) path.remove_suffix(1);
-  parsed.host = host == "[::1]" ? "::1" : host;
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  parsed.host = host;
   parsed.path = path;
+  return parsed;
+}
+
+std::optional<LocalUrl> parse_local_url(std::string_view url) {
+  auto parsed = parse_plain_url(url);
+  if (!parsed || !is_own_host(parsed->host)) return std::nullopt;
   return parsed;
 }
 

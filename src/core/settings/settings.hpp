@@ -27,7 +27,8 @@ enum class SettingKind : std::uint8_t {
   number,
   address,
   optional_address,
-  local_url
+  local_url,
+  plain_url
 };
 
 struct Setting {
@@ -42,15 +43,18 @@ struct Setting {
   std::string_view alias;  ///< The variable of the original prototype, or empty.
 };
 
-/// An HTTP server of this machine.
-struct LocalUrl {
-  std::string host;  ///< "localhost", "127.0.0.1", "::1".
+/// An HTTP server.
+struct PlainUrl {
+  std::string host;  ///< "localhost", "127.0.0.1", "::1", "faasd.example.org".
   std::uint16_t port = 80;
   std::string path;  ///< "" or "/prefix", without a slash at its end.
 };
+using LocalUrl = PlainUrl;
 
-/// "http://127.0.0.1:8000/prefix". Nothing for another scheme, a host that is not this one, and for
-/// queries, fragments and credentials.
+/// "http://HOST:PORT/prefix". Nothing for another scheme, and for queries, fragments and credentials.
+std::optional<PlainUrl> parse_plain_url(std::string_view url);
+
+/// The same for a server of this machine; nothing for a host that is not this one.
 std::optional<LocalUrl> parse_local_url(std::string_view url);
 
 /// Sorted by name.

@@ -35,6 +35,8 @@ constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
 constexpr Millis local_patience{2'000};
 constexpr Millis proof_patience{3'000};
+constexpr Millis watch_time{20'000};  ///< One question for changes of the gateway's functions.
+constexpr Millis watch_pause{50};     ///< Between two such changes, however they flap.
 constexpr Millis membership_period{500};
 constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earlier agent admitted.
 constexpr Micros proof_retry_min{500'000};
@@ -169,6 +171,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   CpuMeter cpu;
   ModelOutcome model_outcome_told = ModelOutcome::taken;  ///< The last one that was logged.
   bool is_model_known = false;                            ///< It answered once.
+  GatewayObservation seen;                                ///< The newest of the gateway.
+  std::uint64_t pushes = 0;  ///< Changes that the gateway told ahead of a heartbeat.
   std::optional<RoutingPlan> newest_plan;
   bool is_installing = false;
   bool stopping = false;
@@ -254,7 +258,37 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       log_event(LogLevel::error, "observation_unreadable", {{"why", observation.error().message}});
       co_return;
     }
-    self->step(Observed{std::move(*observation)});
+    self->take(std::move(*observation), false);
+  }
+
+  /// Two ways bring observations; one that was overtaken is of no use.
+  void take(GatewayObservation observation, bool is_pushed) {
+    const bool is_same_gateway = observation.boot == seen.boot;
+    if (is_same_gateway && observation.version < seen.version) return;
+    const bool is_news = !is_same_gateway || observation.version > seen.version;
+    if (is_pushed && is_news) ++pushes;
+    seen = observation;
+    step(Observed{.observation = std::move(observation), .is_pushed = is_pushed && is_news});
+  }
+
+  /// Changes of the functions here, as soon as the gateway knows them.
+  static asio::awaitable<void> watch_loop(std::shared_ptr<State> self) {
+    while (!self->stopping) {
+      RequestHead head{
+          .method = "GET",
+          .target = fmt::format("/v1/observation?boot={}&after={}&wait_ms={}", self->seen.boot,
+                                self->seen.version, watch_time.count())};
+      head.headers.add("Host", "gateway");
+      const Millis patience = watch_time + local_patience;
+      const auto reply =
+          co_await fetch(self->control(), std::move(head), "", patience, local_bytes_max);
+      auto observation = reply && reply->head.status == 200
+                             ? observation_from_json(reply->body)
+                             : Result<GatewayObservation>(fail(ErrorCode::unavailable, "none"));
+      // Without one, the heartbeat finds out and tells.
+      if (observation) self->take(std::move(*observation), true);
+      co_await pause(observation ? watch_pause : self->settings.controller.heartbeat);
+    }
   }
 
   static asio::awaitable<void> heartbeat_loop(std::shared_ptr<State> self) {
@@ -918,7 +952,16 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
         continue;  // A member all the same.
       unproved.push_back({{"address", address}, {"why", candidate->last_complaint}});
     }
+    nlohmann::json own = nlohmann::json::array();
+    for (const FunctionObservation& function : seen.functions) {
+      if (!function.deployed) continue;
+      own.push_back({{"name", function.function.full()},
+                     {"slots", function.slots},
+                     {"replicas_ready", function.replicas_ready}});
+    }
     return json_text({{"peers", peers},
+                      {"functions", own},
+                      {"pushed_changes", pushes},
                       {"unproved", unproved},
                       {"strategy", strategy},
                       {"organisation", settings.controller.organisation},
@@ -1029,6 +1072,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
     raw->tasks.spawn(State::serve_join(raw->shared_from_this(), std::move(socket)));
   }));
   state->tasks.spawn(State::heartbeat_loop(state));
+  state->tasks.spawn(State::watch_loop(state));
   state->tasks.spawn(State::membership_loop(state));
   if (state->settings.model) state->tasks.spawn(State::model_loop(state));
   return std::unique_ptr<Agent>(new Agent(std::move(state)));

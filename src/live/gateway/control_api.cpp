@@ -5,11 +5,15 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
 #include "core/base/text.hpp"
+#include "core/http/query.hpp"
 #include "live/files/files.hpp"
 #include "live/gateway/gateway_core.hpp"
+#include "live/gateway/platform.hpp"
 #include "live/pki/pki.hpp"
 #include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
@@ -57,16 +61,19 @@ std::string status_json(const GatewayCore& core) {
                          {"user_arrivals", function.user_arrivals},
                          {"guest_arrivals", function.guest_arrivals}});
   }
-  return nlohmann::json{{"node", core.settings.name.text()},
+  nlohmann::json status{{"node", core.settings.name.text()},
                         {"id", core.settings.self.text()},
                         {"version", core.settings.version},
-                        {"healthy", core.runner->healthy() && !core.draining},
+                        {"healthy", core.is_healthy()},
                         {"strategy", seen.plan_strategy},
                         {"plan_version", seen.plan_version},
-                        {"sandbox", nlohmann::json::parse(sandbox_json(core.runner->sandbox()))},
+                        {"platform", nlohmann::json::parse(platform_json(core))},
                         {"certificate_until", certificate ? certificate->not_after : "unknown"},
-                        {"functions", functions}}
-      .dump();
+                        {"functions", functions}};
+  if (core.runner) {
+    status["sandbox"] = nlohmann::json::parse(sandbox_json(core.runner->sandbox()));
+  }
+  return status.dump();
 }
 
 std::string decisions_json(const std::vector<DecisionRecord>& records) {
@@ -76,6 +83,27 @@ std::string decisions_json(const std::vector<DecisionRecord>& records) {
     text += decision_json(record);
   }
   return text + "]";
+}
+
+/// The observation: at once if the caller has not seen the newest functions, else when they change or it has waited
+/// long enough. ?boot=...&after=VERSION&wait_ms=...
+asio::awaitable<void> serve_observation(GatewayCore* core, ServerConnection* connection,
+                                        std::string query) {
+  constexpr std::uint64_t wait_ms_max = 60'000;
+  const auto after = parse_unsigned(query_value(query, "after").value_or(""));
+  const auto wait = parse_unsigned(query_value(query, "wait_ms").value_or(""));
+  const bool is_seen =
+      after == core->version && query_value(query, "boot").value_or("") == core->boot;
+  if (is_seen && wait && !core->draining) {
+    const auto timer =
+        std::make_shared<asio::steady_timer>(core->executor, Millis{std::min(*wait, wait_ms_max)});
+    core->watchers.push_back(timer);
+    connection->watch_hangup([timer] { timer->cancel(); });
+    std::ignore = co_await timer->async_wait(asio::as_tuple(asio::use_awaitable));
+    connection->stop_watching();
+    std::erase(core->watchers, timer);
+  }
+  co_await respond_json(connection, 200, observation_to_json(core->observe()));
 }
 
 asio::awaitable<void> install_plan(GatewayCore* core, ServerConnection* connection) {
@@ -120,6 +148,12 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
     co_await respond_text(connection, 405, "this port only answers GET\n");
   } else if (path == "/metrics") {
     core->metrics.set_async(core->async->counters());
+    if (const Platform* platform = core->platform.get()) {
+      core->metrics.set_platform({.is_ready = platform->can_run(),
+                                  .readings = platform->readings,
+                                  .failures = platform->failures,
+                                  .refused_connections = platform->refused_connections});
+    }
     if (const auto certificate = own_certificate(*core)) {
       core->metrics.set_certificate_end(certificate->valid_until);
     }
@@ -142,8 +176,10 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
 
 asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connection,
                                     RequestHead head) {
-  if (head.method == "GET" && head.target == "/v1/observation") {
-    co_await respond_json(connection, 200, observation_to_json(core->observe()));
+  const std::size_t mark = std::min(head.target.find('?'), head.target.size());
+  if (head.method == "GET" && head.target.substr(0, mark) == "/v1/observation") {
+    std::string query = head.target.substr(std::min(mark + 1, head.target.size()));
+    co_await serve_observation(core, connection, std::move(query));
   } else if (head.method == "GET" && head.target == "/v1/plan") {
     co_await respond_json(connection, 200, plan_to_json(core->dispatcher.plan()));
   } else if (head.method == "PUT" && head.target == "/v1/plan") {

@@ -15,7 +15,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "core/base/assert.hpp"
-#include "live/gateway/gateway_core.hpp"
+#include "live/gateway/body_pump.hpp"
 
 namespace dfaas {
 namespace {
@@ -33,7 +33,7 @@ struct Try {
   ClientConnection connection;
   bool together = false;
   bool accepted = false;
-  bool upload_wanted = true;
+  BodyPump pump;
   Instant since;
   ForwardEnd end;
 };
@@ -57,38 +57,6 @@ RequestHead request_for(const GatewayCore& core, const CallPtr& call, const Peer
                     : BodyFraming{.length = std::nullopt, .chunked = true};
   }
   return head;
-}
-
-/// Sends the body: what was read ahead, then the rest as it comes.
-asio::awaitable<void> upload(Try* attempt) {
-  const CallPtr call = attempt->call;
-  ClientConnection& to = attempt->connection;
-  if (!call->body.empty()) {
-    if (!co_await to.write_body(call->body, time_left(call))) co_return;
-  }
-  std::array<char, piece_bytes> piece{};
-  while (!call->body_complete && attempt->upload_wanted && !call->connection->body_done()) {
-    const GatewaySettings* const settings = &attempt->core->settings;
-    const auto filled = co_await read_upload(settings, call, piece);
-    if (!attempt->upload_wanted) co_return;
-    if (!filled) {
-      call->upload_failed();
-      to.close();
-      co_return;
-    }
-    if (*filled == 0) break;
-    if (!co_await to.write_body(std::span(piece).first(*filled), time_left(call))) co_return;
-  }
-  if (!attempt->upload_wanted) co_return;
-  std::ignore = co_await to.finish_body(time_left(call));
-  if (!call->body_complete && call->connection->body_done()) {
-    call->connection->watch_hangup([weak = std::weak_ptr<Call>(call)] {
-      if (const CallPtr waiting = weak.lock()) {
-        waiting->gone = true;
-        waiting->interrupt();
-      }
-    });
-  }
 }
 
 /// Passes the answer on as it comes.
@@ -158,11 +126,6 @@ void judge_silence(Try* attempt) {
   }
 }
 
-void end_upload(Try* attempt) {
-  attempt->upload_wanted = false;
-  if (!attempt->call->connection->body_done()) attempt->call->connection->stop_reading();
-}
-
 /// Waits for the answer's head and passes it on. The slot at the neighbour is taken.
 asio::awaitable<void> await_answer(Try* attempt) {
   const CallPtr call = attempt->call;
@@ -179,22 +142,26 @@ asio::awaitable<void> await_answer(Try* attempt) {
     }
   }
   // Nobody wants the rest of the body: of an answered call, or because a lost one cannot be replayed.
-  if (!attempt->together && !call->body_complete) end_upload(attempt);
+  if (!attempt->together && !call->body_complete) stop_pump(&attempt->pump);
   if (attempt->end.kind != ForwardEnd::Kind::answered) attempt->connection.close();
 }
 
 }  // namespace
 
-asio::awaitable<Result<ClientConnection>> EgressPool::take() {
+asio::awaitable<Result<ConnectionPool::Taken>> ConnectionPool::take(Millis patience) {
   while (!idle_.empty()) {
     ClientConnection connection = std::move(idle_.back());
     idle_.pop_back();
-    if (!connection.stale()) co_return connection;
+    if (!connection.stale()) {
+      co_return Taken{.connection = std::move(connection), .is_fresh = false};
+    }
   }
-  co_return co_await ClientConnection::connect(endpoint_, connect_patience);
+  auto connection = co_await ClientConnection::connect(endpoint_, patience);
+  if (!connection) co_return pass_on(std::move(connection));
+  co_return Taken{.connection = std::move(*connection)};
 }
 
-void EgressPool::give_back(ClientConnection connection) {
+void ConnectionPool::give_back(ClientConnection connection) {
   if (connection.reusable() && idle_.size() < idle_max) idle_.push_back(std::move(connection));
 }
 
@@ -208,14 +175,16 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
   const auto limit =
       std::chrono::ceil<Millis>(core->dispatcher.attempt_time_limit(call->function, peer));
 
-  auto connection = co_await core->egress.take();
-  if (!connection) co_return ForwardEnd{};
+  auto taken = co_await core->egress.take(connect_patience);
+  if (!taken) co_return ForwardEnd{};
   Try attempt{.core = core,
               .call = call,
               .peer = peer,
-              .connection = std::move(*connection),
+              .connection = std::move(taken->connection),
               .together = together,
+              .pump = {.core = core, .call = call, .to = nullptr},
               .since = since};
+  attempt.pump.to = &attempt.connection;
   call->abort = [&attempt] { attempt.connection.close(); };
   if (call->over()) {
     call->abort = nullptr;
@@ -244,7 +213,7 @@ asio::awaitable<ForwardEnd> forward_to(GatewayCore* core, CallPtr call, NodeId p
     if (together) {
       co_await await_answer(&attempt);
     } else {
-      co_await (await_answer(&attempt) && upload(&attempt));
+      co_await (await_answer(&attempt) && pump_body(&attempt.pump));
     }
   } else if (head->headers.get("DFaaS-Node-ID") != peer.text()) {
     judge_front_door_answer(&attempt, *head);

@@ -12,6 +12,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
 #include "live/gateway/gateway_core.hpp"
+#include "live/gateway/platform.hpp"
 
 namespace dfaas {
 namespace {
@@ -55,7 +56,7 @@ asio::awaitable<bool> read_ahead(const GatewayCore* core, CallPtr call) {
 }
 
 asio::awaitable<void> wait_in_queue(CallPtr call) {
-  while (!call->started && !call->removed && !call->over()) {
+  while (!call->started && !call->removed && !call->moved && !call->over()) {
     call->wake.expires_at(asio::steady_timer::time_point::max());
     std::ignore = co_await call->wake.async_wait(as_result);
   }
@@ -85,6 +86,9 @@ Refusal refusal_of(Outcome reason) {
   return {503, "refused\n"};
 }
 
+constexpr std::string_view platform_away_text =
+    "the platform of this node does not answer, and no neighbour took the call\n";
+
 /// As its watchdog would say it: a limit that the function set itself, and no more slots by a label.
 bool is_over_inflight_max(const GatewayCore& core, const Call& call, Outcome reason) {
   const auto found = core.functions.find(call.function);
@@ -94,6 +98,13 @@ bool is_over_inflight_max(const GatewayCore& core, const Call& call, Outcome rea
 
 asio::awaitable<CallEnd> refuse(GatewayCore* core, CallPtr call, Outcome reason) {
   Refusal refusal = refusal_of(reason);
+  if (core->platform && !core->platform->can_run()) {
+    if (reason == Outcome::busy) refusal.text = platform_away_text;
+    // What it has is not known yet: that is no 404.
+    if (reason == Outcome::unknown && !core->platform->list) {
+      refusal = {503, platform_away_text};
+    }
+  }
   if (call->from.empty() && is_over_inflight_max(*core, *call, reason)) refusal.status = 429;
   ResponseHead head{.status = refusal.status};
   head.headers.add("Content-Type", "text/plain");
@@ -246,6 +257,10 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
         co_await wait_in_queue(call);
         note(call, "queue", "waited", since);
         if (call->over()) co_return co_await give_up(core, call);
+        if (call->moved) {
+          decision = *std::exchange(call->moved, std::nullopt);
+          continue;
+        }
         decision = call->removed
                        ? Decision{.kind = Decision::Kind::refuse, .reason = Outcome::unknown}
                        : Decision{.kind = Decision::Kind::serve};
@@ -254,6 +269,13 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
       case Decision::Kind::serve: {
         const Instant since = now();
         CallEnd end = co_await run_here(core, call);
+        if (end.not_run) {
+          note(call, "here", end.by, since);
+          if (call->over()) co_return co_await give_up(core, call);
+          decision = core->dispatcher.not_run(call->id, now());
+          core->pump();
+          continue;
+        }
         note(call, "here", end.by == "here" ? "served" : end.by, since);
         core->dispatcher.finished(call->id, end.service_time, now());
         record_run(core, *call, now() - call->slot_since.value_or(since));
@@ -412,12 +434,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
     end = {.end = GatewayMetrics::End::failed, .by = "body_cut_off", .status = 400};
     connection->close();
   } else {
-    connection->watch_hangup([weak = std::weak_ptr<Call>(call)] {
-      if (const CallPtr waiting = weak.lock()) {
-        waiting->gone = true;
-        waiting->interrupt();
-      }
-    });
+    watch_hangup(call);
     if (is_user) record_arrival(core, *call);
     const Decision decision =
         is_user ? core->dispatcher.arrive_user(call->id, call->function, now())

@@ -20,6 +20,7 @@
 #include "core/base/text.hpp"
 #include "core/openfaas/classic_environment.hpp"
 #include "live/gateway/local_run.hpp"
+#include "live/gateway/platform.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -68,7 +69,8 @@ Instant now() {
 }
 
 Millis time_left(const CallPtr& call) {
-  const auto left = std::chrono::duration_cast<Millis>(call->deadline - now());
+  // Rounded up: a wait that ends a little early would look like a failure of whoever was waited for.
+  const auto left = std::chrono::ceil<Millis>(call->deadline - now());
   return std::max(left, Millis{1});
 }
 
@@ -119,7 +121,7 @@ void add_server_headers(Headers& headers, const NodeId& id, const std::string& n
 }
 
 asio::awaitable<void> respond_health(const GatewayCore* core, ServerConnection* connection) {
-  const bool can_serve = !core->draining && core->runner->healthy();
+  const bool can_serve = core->is_healthy();
   ResponseHead head{.status = can_serve ? 200 : 503};
   head.headers.add("Content-Type", "text/plain");
   add_server_headers(head.headers, core->settings.self, core->settings.name.text());
@@ -179,6 +181,7 @@ int slots_with(const GatewaySettings& settings, const DeployedFunction& function
 }
 
 int available_replicas(const GatewayCore& core, const DeployedFunction& function) {
+  if (core.platform) return function.ready;
   return core.runner->counts(function.deployment.function).available;
 }
 
@@ -320,13 +323,31 @@ GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settin
       runner(std::move(runner_)),
       dispatcher(settings.dispatcher, Random{settings.seed}),
       egress(settings.egress),
-      boot(to_lower(hex_upper(random_bytes()))) {}
+      boot(to_lower(hex_upper(random_bytes()))) {
+  if (settings.platform) platform = std::make_unique<Platform>(executor, *settings.platform);
+  DFAAS_ASSERT((runner != nullptr) != (platform != nullptr), "either runs the functions");
+}
+
+GatewayCore::~GatewayCore() = default;
+
+bool GatewayCore::is_healthy() const { return !draining && (platform || runner->healthy()); }
+
+void GatewayCore::tell_change() {
+  ++version;
+  for (const auto& timer : std::exchange(watchers, {})) timer->cancel();
+}
 
 void GatewayCore::pump() {
   for (const RequestId id : dispatcher.started()) {
     if (const auto found = calls.find(id); found != calls.end()) {
       found->second->started = true;
       if (!recordings.empty()) found->second->slot_since = now();
+      found->second->wake.cancel();
+    }
+  }
+  for (const auto& [id, decision] : dispatcher.moved()) {
+    if (const auto found = calls.find(id); found != calls.end()) {
+      found->second->moved = decision;
       found->second->wake.cancel();
     }
   }
@@ -346,7 +367,7 @@ namespace {
 
 AsyncPolicy async_policy(const GatewaySettings& settings, const DeployedFunction& function) {
   return {.retry = function.retry,
-          .concurrency = function.slots,
+          .concurrency = std::max(function.slots, 1),
           .timeout = function.traits.timeout.value_or(settings.exec_timeout)};
 }
 
@@ -355,38 +376,45 @@ AsyncPolicy async_policy(const GatewaySettings& settings, const DeployedFunction
 void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
   reserved_images.erase(name);
-  runner->put(name, function.plan);
+  if (runner) runner->put(name, function.plan);
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
   if (!recordings.empty()) recordings.tell(trace_line(recorded_function(*this, function)));
   metrics.set_replicas(name.full(), function.replicas);
   async->set_policy(name, async_policy(settings, function));
   const int replicas = function.replicas;
-  functions.insert_or_assign(name, std::move(function));
-  if (runner->counts(name).wanted != replicas) runner->scale(name, replicas);
+  const auto known = functions.insert_or_assign(name, std::move(function)).first;
+  if (runner && runner->counts(name).wanted != replicas) runner->scale(name, replicas);
+  known->second.ready_told = available_replicas(*this, known->second);
+  tell_change();
   pump();
 }
 
 void GatewayCore::erase(const FunctionName& function) {
   functions.erase(function);
-  runner->erase(function);
+  if (runner) runner->erase(function);
   metrics.forget(function.full());
   answers.erase(function);
   secrets.revoke(function);
   logs.forget(function);
   async->forget(function);
   dispatcher.remove(function, now());
+  tell_change();
   pump();
 }
 
 GatewayObservation GatewayCore::observe() {
   GatewayObservation observation = dispatcher.observe(now());
   observation.boot = boot;
+  observation.version = version;
   std::erase_if(answers, [&observation](const auto& entry) {
     return !std::ranges::binary_search(observation.functions, entry.first, {},
                                        &FunctionObservation::function);
   });
   for (FunctionObservation& function : observation.functions) {
+    if (const auto own = functions.find(function.function); own != functions.end()) {
+      function.replicas_ready = available_replicas(*this, own->second);
+    }
     const auto found = answers.find(function.function);
     if (found == answers.end()) continue;
     const AnswerCounters& counters = found->second;
@@ -410,8 +438,11 @@ void GatewayCore::adjust_slots(const FunctionName& name) {
   DeployedFunction& function = found->second;
   function.replicas = runner->counts(name).wanted;
   metrics.set_replicas(name.full(), function.replicas);
+  const int ready = available_replicas(*this, function);
   const int slots = slots_with(settings, function, function.replicas);
+  if (std::exchange(function.ready_told, ready) != ready) tell_change();
   if (slots == function.slots) return;
+  tell_change();
   function.slots = slots;
   dispatcher.deploy(name, slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), slots);
@@ -453,7 +484,7 @@ namespace {
 
 /// The last thing before the gateway ends.
 asio::awaitable<void> end_functions(GatewayCore* core, std::function<void()> done) {
-  co_await core->runner->drain(function_patience);
+  if (core->runner) co_await core->runner->drain(function_patience);
   done();
 }
 
@@ -461,7 +492,7 @@ asio::awaitable<void> serve_user(GatewayCore* core, ServerConnection* connection
                                  RequestHead head) {
   Route route = parse_route(head.target);
   if (auto* call = std::get_if<FunctionCallRoute>(&route)) {
-    if (is_watchdog_path(call->path) && core->functions.contains(call->function)) {
+    if (core->runner && is_watchdog_path(call->path) && core->functions.contains(call->function)) {
       co_await respond_watchdog(core, connection, std::move(call->function), std::move(call->path));
       co_return;
     }
@@ -566,13 +597,26 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   if (!async) return tl::unexpected(std::move(async).error().within("asynchronous calls"));
   auto images = ImageStore::open(executor, settings.images);
   if (!images) return tl::unexpected(std::move(images).error().within("images"));
-  auto runner = FunctionHost::start(executor, settings.launcher, settings.sandbox);
-  if (!runner) return tl::unexpected(std::move(runner).error().within("sandbox"));
-  log_sandbox((*runner)->sandbox());
+  std::unique_ptr<FunctionHost> host;
+  if (!settings.platform) {
+    auto runner = FunctionHost::start(executor, settings.launcher, settings.sandbox);
+    if (!runner) return tl::unexpected(std::move(runner).error().within("sandbox"));
+    log_sandbox((*runner)->sandbox());
+    host = std::move(*runner);
+  }
   auto state =
       std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*secrets),
-                              std::move(*async), std::move(*images), std::move(*runner));
+                              std::move(*async), std::move(*images), std::move(host));
   for (Namespace& space : *spaces) state->core.namespaces.emplace(space.name, std::move(space));
+  if (state->core.platform) {
+    if (!stored->empty()) {
+      log_event(LogLevel::info, "functions_rest",
+                {{"functions", std::to_string(stored->size())},
+                 {"why", "platform.kind is openfaas; they are kept for when it is embedded"}});
+    }
+    state->tasks.spawn(follow_platform(&state->core));
+    return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
+  }
   state->core.runner->on_change(
       [core = &state->core](const FunctionName& function) { core->adjust_slots(function); });
   state->core.runner->on_output(
@@ -600,6 +644,7 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   state->core.dispatcher.drain();
   state->core.logs.close();
   state->core.async->stop();
+  state->core.tell_change();
   for (UnixAcceptor& acceptor : state->acceptors) {
     boost::system::error_code ignored;  // Closing is all that is wanted.
     acceptor.close(ignored);

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -24,6 +25,18 @@
 
 namespace dfaas {
 
+/// An OpenFaaS gateway or faasd that somebody else runs.
+struct PlatformSettings {
+  std::string url;  ///< For people.
+  Endpoint endpoint;
+  std::string authority;  ///< What the header Host says.
+  std::string path;       ///< In front of /function and /system: "" or "/prefix".
+  std::string user;       ///< Empty: no credentials.
+  std::string password;
+  Millis period{2'000};   ///< Between two readings of its functions.
+  Millis timeout{2'000};  ///< For a connection, and for such a reading.
+};
+
 struct GatewaySettings {
   NodeId self;
   NodeName name;
@@ -35,11 +48,12 @@ struct GatewaySettings {
   ImageSettings images;
   SandboxSettings sandbox;
   ReplicaDefaults replica;
-  std::filesystem::path database;          ///< Desired state.
-  std::filesystem::path function_secrets;  ///< Directory of the functions' secrets.
-  std::filesystem::path async_database;    ///< Asynchronous calls.
-  std::filesystem::path certificate;       ///< Of the node, to tell how long it is valid.
-  Endpoint egress;                         ///< Front door socket towards neighbours.
+  std::optional<PlatformSettings> platform;  ///< Who runs the functions; nothing: this node does.
+  std::filesystem::path database;            ///< Desired state.
+  std::filesystem::path function_secrets;    ///< Directory of the functions' secrets.
+  std::filesystem::path async_database;      ///< Asynchronous calls.
+  std::filesystem::path certificate;         ///< Of the node, to tell how long it is valid.
+  Endpoint egress;                           ///< Front door socket towards neighbours.
   Endpoint async;               ///< Our own socket, where asynchronous calls are delivered.
   Millis exec_timeout{60'000};  ///< Of a function without `dfaas.timeout_ms`.
   Millis head_timeout{15'000};  ///< Silence between requests of one connection.

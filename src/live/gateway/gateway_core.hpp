@@ -67,14 +67,15 @@ struct Call {
   /// How long more of the body may be waited for; each byte earns a little, up to this much.
   static constexpr Micros upload_patience_max{5'000'000};
   Micros upload_patience = upload_patience_max;
-  std::function<void()> abort;  ///< Ends what the call is waiting for now.
-  bool started = false;         ///< Left the queue for a slot.
-  bool removed = false;         ///< Left the queue because its function was removed.
-  bool gone = false;            ///< The user hung up.
-  bool late = false;            ///< The deadline passed.
-  bool too_large = false;       ///< More body came than is allowed.
-  bool too_slow = false;        ///< The body did not come in time.
-  bool peer_lost = false;       ///< The neighbour that has it was lost.
+  std::function<void()> abort;    ///< Ends what the call is waiting for now.
+  bool started = false;           ///< Left the queue for a slot.
+  bool removed = false;           ///< Left the queue because its function was removed.
+  std::optional<Decision> moved;  ///< Left the queue because nothing runs here any more.
+  bool gone = false;              ///< The user hung up.
+  bool late = false;              ///< The deadline passed.
+  bool too_large = false;         ///< More body came than is allowed.
+  bool too_slow = false;          ///< The body did not come in time.
+  bool peer_lost = false;         ///< The neighbour that has it was lost.
   bool answer_begun = false;
 
   /// Of an upload that was wanted and failed: unless the call says why, the user left.
@@ -94,6 +95,9 @@ inline constexpr std::string_view too_slow_text = "the request body did not come
 /// Until the deadline of the call; at least 1 ms.
 Millis time_left(const CallPtr& call);
 
+/// From now on a user who hangs up ends the call.
+void watch_hangup(const CallPtr& call);
+
 /// The next piece of a body of which the first was read ahead, while the call holds a slot; 0 at its end. An
 /// error when it comes too slowly or is too large, which the call says then, or breaks off.
 boost::asio::awaitable<Result<std::size_t>> read_upload(const GatewaySettings* settings,
@@ -105,6 +109,7 @@ struct CallEnd {
   std::string by;  ///< "here", a neighbour's name, or the reason.
   int status = 0;
   std::optional<Micros> service_time;  ///< Of a local run.
+  bool not_run = false;  ///< Nothing of it ran, and nothing was answered: it may go elsewhere.
 };
 
 struct DeployedFunction {
@@ -116,8 +121,10 @@ struct DeployedFunction {
   RetryPolicy retry;
   std::optional<int> max_inflight;  ///< Of one replica.
   int replicas = 1;                 ///< Wanted.
-  int slots = 1;
-  std::filesystem::path secrets;  ///< Directory with the function's secrets; empty without any.
+  int slots = 1;                    ///< 0: it cannot run here now.
+  int ready = 0;                    ///< Replicas of a platform that can take calls.
+  int ready_told = 0;               ///< Replicas that are ready, as the agent was told last.
+  std::filesystem::path secrets;    ///< Directory with the function's secrets; empty without any.
   RunPlan plan;
   std::uint64_t change = 0;  ///< Which deployment made it so.
 
@@ -140,12 +147,18 @@ struct AnswerCounters {
 /// How many calls `replicas` of the function carry at once.
 int slots_with(const GatewaySettings& settings, const DeployedFunction& function, int replicas);
 
-/// Idle connections to the front door's egress socket.
-class EgressPool {
+/// Idle connections to one place: the front door's egress socket, or a platform.
+class ConnectionPool {
  public:
-  explicit EgressPool(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
-  boost::asio::awaitable<Result<ClientConnection>> take();
+  explicit ConnectionPool(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
+
+  struct Taken {
+    ClientConnection connection;
+    bool is_fresh = true;
+  };
+  boost::asio::awaitable<Result<Taken>> take(Millis patience);
   void give_back(ClientConnection connection);
+  void clear() { idle_.clear(); }
 
  private:
   static constexpr std::size_t idle_max = 256;
@@ -153,10 +166,17 @@ class EgressPool {
   std::vector<ClientConnection> idle_;
 };
 
+class Platform;
+
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
               FunctionStore store_, SecretStore secrets_, std::unique_ptr<AsyncQueue> async_,
               std::unique_ptr<ImageStore> images_, std::unique_ptr<FunctionHost> runner_);
+  ~GatewayCore();
+  GatewayCore(const GatewayCore&) = delete;
+  GatewayCore& operator=(const GatewayCore&) = delete;
+  GatewayCore(GatewayCore&&) = delete;
+  GatewayCore& operator=(GatewayCore&&) = delete;
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
@@ -168,28 +188,36 @@ struct GatewayCore {
   std::unique_ptr<ImageStore> images;
   /// Of functions that the database has and that could not be deployed: kept on disk for the next start.
   std::map<FunctionName, ImagePtr> reserved_images;
+  /// Exactly one of the two is there: who runs the functions of this node.
   std::unique_ptr<FunctionHost> runner;
+  std::unique_ptr<Platform> platform;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
   DecisionLog decisions;
   Recordings recordings;
-  EgressPool egress;
+  ConnectionPool egress;
   std::string boot;
   std::map<FunctionName, DeployedFunction> functions;
   std::map<FunctionName, AnswerCounters> answers;  ///< Of functions that the dispatcher knows.
   std::unordered_map<RequestId, CallPtr> calls;
   RequestId next_id = 1;
   std::uint64_t next_change = 1;  ///< Deployments in the order they came.
+  std::uint64_t version = 1;      ///< Of functions, slots and replicas that are ready.
+  std::vector<std::shared_ptr<boost::asio::steady_timer>> watchers;  ///< Of `version`.
   bool draining = false;
   std::function<void()> on_idle;  ///< Set while somebody waits for the last call to end.
 
   void tell_if_idle();
+  /// Functions, slots or replicas that are ready changed: whoever watches is told.
+  void tell_change();
   /// Hands out what the dispatcher started or refused meanwhile. After every call that frees a slot.
   void pump();
   /// Deploys into the running gateway; the caller has stored it.
   void put(DeployedFunction function);
   void erase(const FunctionName& function);
-  /// After the number of its replicas changed.
+  /// Can the node serve its users at all?
+  [[nodiscard]] bool is_healthy() const;
+  /// After the number of its replicas, or of those that are ready, changed.
   void adjust_slots(const FunctionName& name);
   /// Stores and puts in force another number of replicas, which the caller has checked.
   Result<void> scale(const FunctionName& function, int replicas);

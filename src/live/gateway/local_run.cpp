@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "live/gateway/platform.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -14,8 +15,16 @@ namespace {
 namespace asio = boost::asio;
 constexpr std::size_t piece_bytes = 32 * 1024;
 
-/// Tells a neighbour that its call has a slot: as the "100 Continue" it waits for, whose body then
-/// proves that it heard; or, where the body came with the head, as an interim answer.
+/// Calls of a function of this node that hold a slot, and how many there are.
+std::pair<int, int> load_of(const GatewayCore& core, const FunctionName& function) {
+  for (const FunctionObservation& seen : core.dispatcher.observe(now()).functions) {
+    if (seen.function == function) return {seen.in_flight, seen.slots};
+  }
+  return {0, 0};
+}
+
+}  // namespace
+
 asio::awaitable<Result<std::string>> confirm_admission(CallPtr call) {
   if (!call->head.expects_continue) {
     if (auto told = co_await call->connection->write_processing(); !told) {
@@ -32,26 +41,9 @@ asio::awaitable<Result<std::string>> confirm_admission(CallPtr call) {
   first.resize(*filled);
   call->body_bytes += *filled;
   call->body_complete = call->connection->body_done();
-  if (call->body_complete) {
-    call->connection->watch_hangup([weak = std::weak_ptr<Call>(call)] {
-      if (const CallPtr waiting = weak.lock()) {
-        waiting->gone = true;
-        waiting->interrupt();
-      }
-    });
-  }
+  if (call->body_complete) watch_hangup(call);
   co_return first;
 }
-
-/// Calls of a function of this node that hold a slot, and how many there are.
-std::pair<int, int> load_of(const GatewayCore& core, const FunctionName& function) {
-  for (const FunctionObservation& seen : core.dispatcher.observe(now()).functions) {
-    if (seen.function == function) return {seen.in_flight, seen.slots};
-  }
-  return {0, 0};
-}
-
-}  // namespace
 
 void add_local_headers(const GatewayCore& core, const Call& call, Instant since,
                        ResponseHead& head) {
@@ -103,6 +95,7 @@ CallEnd end_of(int status, bool delivered, Micros took) {
 }
 
 asio::awaitable<CallEnd> run_here(GatewayCore* core, CallPtr call) {
+  if (core->platform) co_return co_await run_external(core, call);
   const Instant taken = now();
   std::string first_piece;
   if (!call->from.empty()) {

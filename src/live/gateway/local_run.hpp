@@ -21,6 +21,10 @@ boost::asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call,
 boost::asio::awaitable<CallEnd> run_http(GatewayCore* core, CallPtr call, FunctionHost::Lease lease,
                                          std::string first_piece, Instant taken);
 
+/// Tells a neighbour that its call has a slot: as the "100 Continue" it waits for, whose body then proves that it
+/// heard; or, where the body came with the head, as an interim answer. The first piece of the body.
+boost::asio::awaitable<Result<std::string>> confirm_admission(CallPtr call);
+
 /// Who answers, which call it was and, for a neighbour or a curious user, more.
 void add_local_headers(const GatewayCore& core, const Call& call, Instant since,
                        ResponseHead& head);

@@ -107,6 +107,22 @@ struct GatewayMetrics::State {
           .Register(registry);
   AsyncCounters async_seen;
 
+  Family<Gauge>& platform_ready =
+      BuildGauge()
+          .Name("dfaas_platform_ready")
+          .Help("1 while the platform that runs the functions can be used, else 0")
+          .Register(registry);
+  Family<Counter>& platform_readings =
+      BuildCounter()
+          .Name("dfaas_platform_readings_total")
+          .Help("Readings of the platform's functions, by result: good, failed")
+          .Register(registry);
+  Family<Counter>& platform_refused =
+      BuildCounter()
+          .Name("dfaas_platform_refused_connections_total")
+          .Help("Calls for which the platform took no connection: nothing of them ran there")
+          .Register(registry);
+
   Family<Counter>& model_answers = BuildCounter()
                                        .Name("dfaas_agent_model_answers_total")
                                        .Help("Questions to the model of strategy external_model")
@@ -232,6 +248,17 @@ void GatewayMetrics::set_async(const AsyncCounters& counters) {
   count(s.async_ended.Add({{"result", "cancelled"}}), counters.cancelled, s.async_seen.cancelled);
   count(s.async_ended.Add({{"result", "retried"}}), counters.retried, s.async_seen.retried);
   s.async_seen = counters;
+}
+
+void GatewayMetrics::set_platform(const PlatformCounters& counters) {
+  State& s = *state_;
+  const auto count = [](Counter& counter, std::uint64_t now) {
+    counter.Increment(static_cast<double>(now) - counter.Value());
+  };
+  s.platform_ready.Add({}).Set(counters.is_ready ? 1 : 0);
+  count(s.platform_readings.Add({{"result", "good"}}), counters.readings - counters.failures);
+  count(s.platform_readings.Add({{"result", "failed"}}), counters.failures);
+  count(s.platform_refused.Add({}), counters.refused_connections);
 }
 
 void GatewayMetrics::set_certificate_end(std::chrono::sys_seconds end) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -46,6 +47,14 @@ class GatewayMetrics {
   /// Totals of the agent since it started. Shown from the first time on.
   void set_model(const ModelCounters& counters);
   void set_async(const AsyncCounters& counters);
+  /// Totals since the gateway started, of a platform that runs the functions. Shown from the first time on.
+  struct PlatformCounters {
+    bool is_ready = false;
+    std::uint64_t readings = 0;
+    std::uint64_t failures = 0;  ///< Of those.
+    std::uint64_t refused_connections = 0;
+  };
+  void set_platform(const PlatformCounters& counters);
   /// When the node's certificate ends.
   void set_certificate_end(std::chrono::sys_seconds end);
   [[nodiscard]] double invocations(const std::string& function) const;

@@ -12,6 +12,7 @@
 
 #include "core/base/text.hpp"
 #include "core/openfaas/status.hpp"
+#include "live/gateway/platform.hpp"
 #include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
 
@@ -182,6 +183,13 @@ std::string machine_arch() {
 /// Behind the credentials.
 asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connection,
                                     RequestHead head, Route route) {
+  const bool is_ours = std::holds_alternative<SystemInfoRoute>(route) ||
+                       std::holds_alternative<SystemAsyncRoute>(route) ||
+                       std::holds_alternative<UiRoute>(route);
+  if (core->platform && !is_ours) {
+    co_await pass_to_platform(core, connection, std::move(head));
+    co_return;
+  }
   if (auto* functions = std::get_if<SystemFunctionsRoute>(&route)) {
     co_await serve_functions(core, connection, std::move(head), std::move(functions->space));
   } else if (auto* function = std::get_if<SystemFunctionRoute>(&route)) {
@@ -205,7 +213,8 @@ asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connect
                           .arch = machine_arch(),
                           .node = core->settings.name.text(),
                           .id = core->settings.self.text(),
-                          .sandbox = sandbox_json(core->runner->sandbox())};
+                          .sandbox = core->runner ? sandbox_json(core->runner->sandbox()) : "",
+                          .platform = platform_json(*core)};
     co_await respond_json(connection, 200, info_json(facts));
   } else {
     co_await respond_text(connection, 404, "not here\n");

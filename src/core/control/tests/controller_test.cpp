@@ -739,5 +739,60 @@ TEST(ControllerProperty, NoOrderOfEventsMakesAPlanOrMessageThatOthersRefuse) {
   }
 }
 
+// --- changes of our own functions
+
+TEST_F(ControllerTest, TellsAPushedChangeAtOnceAndFlappingOncePerHeartbeat) {
+  settle();
+  GatewayObservation seen = gateway(0);
+  int sends = 0;
+  int plans = 0;
+  for (int flap = 0; flap < 40; ++flap) {  // Every 50 ms for two seconds.
+    seen.functions[0].slots = flap % 2 == 0 ? 5 : 10;
+    const Wanted wanted = step(0.2 + 0.05 * flap, Observed{.observation = seen, .is_pushed = true});
+    if (flap == 0) {
+      ASSERT_THAT(wanted.sends, SizeIs(1));
+      ASSERT_THAT(wanted.sends[0].message.functions, SizeIs(1));
+      EXPECT_EQ(wanted.sends[0].message.functions[0].slots, 5);
+    }
+    sends += static_cast<int>(wanted.sends.size());
+    plans += static_cast<int>(wanted.plans.size());
+  }
+  EXPECT_EQ(sends, 4) << "one for each heartbeat of 500 ms";
+  EXPECT_LE(plans, 20);
+}
+
+TEST_F(ControllerTest, SendsNothingAheadOfTheHeartbeatForWhatNeighboursDoNotCareFor) {
+  settle();
+  GatewayObservation seen = gateway(500);
+  seen.functions[0].in_flight = 7;
+  EXPECT_THAT(step(0.2, Observed{.observation = seen, .is_pushed = true}).sends, IsEmpty());
+  seen.functions[0].slots = 5;
+  EXPECT_THAT(step(0.3, Observed{seen}).sends, IsEmpty()) << "a heartbeat follows anyway";
+}
+
+TEST_F(ControllerTest, OffersNothingThatCannotRunButGoesOnForwardingIt) {
+  settle();
+  GatewayObservation seen = gateway(0);
+  seen.functions[0].slots = 0;
+  const Wanted wanted = step(0.2, Observed{.observation = seen, .is_pushed = true});
+  ASSERT_THAT(wanted.plans, SizeIs(1));
+  ASSERT_THAT(planned().peers, SizeIs(1)) << "the neighbour runs the same code";
+  ASSERT_THAT(wanted.sends, SizeIs(1));
+  EXPECT_THAT(wanted.sends[0].message.functions, IsEmpty());
+}
+
+TEST_F(ControllerTest, ForwardsWhatCannotRunHereOnlyToTheSameCodeAndWithinItsShare) {
+  settle();
+  GatewayObservation seen = gateway(0);
+  seen.functions[0].slots = 0;
+  seen.functions[0].digest = "other";
+  step(0.2, Observed{.observation = seen, .is_pushed = true});
+  EXPECT_THAT(planned().peers, IsEmpty());
+  seen.functions[0].digest = "code";
+  seen.functions[0].traits.share = Sharing::node;
+  step(0.4, Observed{.observation = seen, .is_pushed = true});
+  EXPECT_THAT(planned().peers, IsEmpty());
+}
+
 }  // namespace
 }  // namespace dfaas

@@ -504,5 +504,94 @@ TEST(OutcomeText, RoundTrips) {
   for (const char* bad : {"", "Busy", "busy ", "full"}) EXPECT_FALSE(parse_outcome(bad)) << bad;
 }
 
+TEST_F(DispatcherTest, KnowsAFunctionNoMoreOnceItIsRemovedAndNoNeighbourHasIt) {
+  start(1, plan_with(""));
+  dispatcher_.remove(work, at(0));
+  const Decision decision = dispatcher_.arrive_user(1, work, at(0));
+  EXPECT_EQ(decision.kind, Kind::refuse);
+  EXPECT_EQ(decision.reason, Outcome::unknown);
+  start(1, plan_with("a"));
+  dispatcher_.remove(work, at(0));
+  EXPECT_EQ(user(0), Kind::try_peer) << "a neighbour still has it";
+}
+
+// --- functions that are here and cannot run
+
+TEST_F(DispatcherTest, SendsUsersToNeighboursWhileAFunctionHasNoSlot) {
+  start(2, plan_with("ab"));
+  dispatcher_.deploy(work, 0, "digest", {}, at(0));
+  EXPECT_EQ(user(0), Kind::try_peer);
+  const Decision refused = guest('a', 0);
+  EXPECT_EQ(refused.kind, Kind::refuse);
+  EXPECT_EQ(refused.reason, Outcome::busy);
+  EXPECT_TRUE(seen().deployed);
+  EXPECT_EQ(seen().slots, 0);
+  EXPECT_EQ(dispatcher_.digest(work), "digest") << "neighbours must still run the same code";
+  dispatcher_.deploy(work, 2, "digest", {}, at(1));
+  EXPECT_EQ(user(1), Kind::serve);
+}
+
+TEST_F(DispatcherTest, RefusesUsersBusyWithoutSlotsAndNeighbours) {
+  start(2, plan_with(""));
+  dispatcher_.deploy(work, 0, "digest", {}, at(0));
+  const Decision decision = dispatcher_.arrive_user(1, work, at(0));
+  EXPECT_EQ(decision.kind, Kind::refuse);
+  EXPECT_EQ(decision.reason, Outcome::busy);
+}
+
+TEST_F(DispatcherTest, PlacesWhoWaitsAnewWhenTheLastSlotGoes) {
+  start(12, plan_with("a", 1));
+  fill(12);
+  ASSERT_EQ(user(0), Kind::queue);     // 13, at once.
+  ASSERT_EQ(user(0), Kind::try_peer);  // 14 fills the window of the only neighbour.
+  ASSERT_EQ(user(0), Kind::queue);     // 15
+  ASSERT_EQ(guest('a', 0).kind, Kind::queue);
+  dispatcher_.finished(14, std::nullopt, at(0));
+  dispatcher_.deploy(work, 0, "digest", {}, at(0));
+  const auto moved = dispatcher_.moved();
+  ASSERT_EQ(moved.size(), 3U);
+  EXPECT_EQ(moved[0].first, 13U);
+  EXPECT_EQ(moved[0].second.kind, Kind::try_peer);
+  EXPECT_EQ(moved[1].first, 15U);
+  EXPECT_EQ(moved[1].second.kind, Kind::refuse);
+  EXPECT_EQ(moved[1].second.reason, Outcome::busy);
+  EXPECT_EQ(moved[2].first, 16U);
+  EXPECT_EQ(moved[2].second.kind, Kind::refuse);
+  EXPECT_THAT(dispatcher_.moved(), IsEmpty());
+  EXPECT_EQ(seen().queued, 0);
+  EXPECT_EQ(seen().in_flight, 12);
+}
+
+TEST_F(DispatcherTest, SendsWhatCouldNotBeStartedHereToANeighbour) {
+  start(1, plan_with("a"));
+  fill(1);
+  const Decision decision = dispatcher_.not_run(1, at(0));
+  EXPECT_EQ(decision.kind, Kind::try_peer);
+  EXPECT_EQ(seen().in_flight, 0);
+  const Decision next = dispatcher_.not_started(1, Outcome::busy, at(0));
+  EXPECT_EQ(next.kind, Kind::serve) << "its slot here is free again, should the reason be gone";
+  EXPECT_EQ(dispatcher_.not_run(1, at(0)).kind, Kind::refuse) << "each place is tried once";
+  EXPECT_EQ(seen().in_flight, 0);
+}
+
+TEST_F(DispatcherTest, RefusesAGuestThatCouldNotBeStarted) {
+  start(1, plan_with("ab"));
+  ASSERT_EQ(guest('a', 0).kind, Kind::serve);
+  const Decision decision = dispatcher_.not_run(1, at(0));
+  EXPECT_EQ(decision.kind, Kind::refuse);
+  EXPECT_EQ(decision.reason, Outcome::busy);
+  EXPECT_EQ(seen().in_flight, 0);
+}
+
+TEST_F(DispatcherTest, GivesNoShareToAFunctionWithoutSlots) {
+  RoutingPlan plan = plan_with("a");
+  plan.functions[0].rule = RoutingRule::shares;
+  plan.functions[0].local_share = 1;
+  plan.functions[0].peers[0].weight = 0.001;
+  start(2, plan);
+  dispatcher_.deploy(work, 0, "digest", {}, at(0));
+  for (int run = 0; run < 5; ++run) EXPECT_EQ(user(0), Kind::try_peer);
+}
+
 }  // namespace
 }  // namespace dfaas

@@ -33,6 +33,9 @@ void add_node_options(CLI::App& command, NodeOptions& options);
 /// -o json, or a table for people.
 void add_output_option(CLI::App& command, std::string& format);
 
+/// What was typed behind the name of the command, for reports: enough to run it again.
+std::string replay_command(const std::string& name, const CLI::App& command);
+
 /// The absolute path of this very program.
 std::string own_binary();
 
@@ -41,6 +44,7 @@ void add_author_commands(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
+void add_emulate_command(CLI::App& root, ExitStatus& status);
 /// `dfaas federation` and `dfaas join`.
 void add_federation_commands(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);

@@ -211,14 +211,15 @@ Result<void> join_again(const FederationOptions& options, const JoinToken& token
                             directory.root().string(), known.error().message));
   }
   if (auto done = write_file(directory.issuer(), issuer_line(token), 0600); !done) return done;
-  if (auto done =
-          write_file(directory.next_certificate(), answer->certificate + *key, 0600);
+  if (auto done = write_file(directory.next_certificate(), answer->certificate + *key, 0600);
       !done) {
     return done;
   }
-  fmt::print(stderr, "{0}: has a new certificate and keeps its id; it is used at once if the node runs, else from "
-                     "its next start: dfaas node run --dir {0}\n",
-             options.directory);
+  fmt::print(
+      stderr,
+      "{0}: has a new certificate and keeps its id; it is used at once if the node runs, else from "
+      "its next start: dfaas node run --dir {0}\n",
+      options.directory);
   return {};
 }
 

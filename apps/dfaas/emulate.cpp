@@ -345,6 +345,7 @@ asio::awaitable<Result<void>> tell(Emulation* emulation) {
   auto made = EmulatedFederation::make(emulation->context.get_executor(), emulation->scenario,
                                        {.directory = emulation->directory,
                                         .strategy = emulation->options.strategy,
+                                        .period = emulation->strategy.period,
                                         .seed = emulation->options.seed},
                                        *emulation->janitor);
   if (!made) co_return pass_on(std::move(made));

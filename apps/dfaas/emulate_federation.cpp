@@ -41,6 +41,7 @@ constexpr Millis ready_patience{60'000};
 constexpr Millis poll_pause{50};
 constexpr Millis local_patience{3'000};
 constexpr std::size_t answer_bytes_max = 4U << 20U;
+constexpr Millis period_min{500};  ///< Of setting strategy.period_ms.
 constexpr int authority_days = 30;
 constexpr int certificate_days = 7;
 constexpr std::uint16_t peer_port = 8444;
@@ -198,15 +199,17 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
     const std::string& name = node.name.text();
     const std::string address = address_of(index);
     const NodeDirectory directory(place.directory / name);
-    auto id = init_node(
-        {.directory = directory.root(),
-         .name = name,
-         .authority = place.directory / "authorities" / node.organisation,
-         .overrides = {fmt::format("user.bind=0.0.0.0:{}", emulated_user_port),
-                       fmt::format("peer.bind={}:{}", address, peer_port),
-                       fmt::format("admin.bind=127.0.0.1:{}", admin_port),
-                       "strategy.name=" + place.strategy, "sandbox.read_paths=" + shared.string()},
-         .certificate_days = certificate_days});
+    auto id = init_node({.directory = directory.root(),
+                         .name = name,
+                         .authority = place.directory / "authorities" / node.organisation,
+                         .overrides = {fmt::format("user.bind=0.0.0.0:{}", emulated_user_port),
+                                       fmt::format("peer.bind={}:{}", address, peer_port),
+                                       fmt::format("admin.bind=127.0.0.1:{}", admin_port),
+                                       "strategy.name=" + place.strategy,
+                                       fmt::format("strategy.period_ms={}",
+                                                   std::max(place.period, period_min).count()),
+                                       "sandbox.read_paths=" + shared.string()},
+                         .certificate_days = certificate_days});
     if (!id) return tl::unexpected(std::move(id).error().within("node " + name));
     auto bundle = read_file(place.directory / "authorities/all.pem");
     if (!bundle) return pass_on(std::move(bundle));
@@ -319,7 +322,6 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
 
   [[nodiscard]] bool knows_all(NodeIndex index, const Neighbours& known, bool with_functions) {
     const std::vector<NodeIndex> linked = wires->model().neighbours_of(index);
-    // A node alone: its agent answered, or not yet; its gateway is asked when it is deployed to.
     return std::ranges::all_of(linked, [&](NodeIndex other) {
       const auto found = known.find(nodes[other].id.text());
       if (found == known.end()) return false;
@@ -329,12 +331,13 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
     });
   }
 
-  asio::awaitable<Result<void>> await_gateway(NodeIndex index) {
+  asio::awaitable<Result<void>> await_agent(NodeIndex index) {
     const auto until = SteadyClock::now() + ready_patience;
     for (;;) {
       if (!nodes[index].is_on) co_return tl::unexpected(error_of(nodes[index], "starting"));
-      const std::string socket = nodes[index].directory.gateway_user_socket().string();
-      const auto reply = co_await ask(socket, "GET", "/healthz", "", "");
+      // The last program that a node starts: gateway and front door are there.
+      const std::string socket = nodes[index].directory.agent_socket().string();
+      const auto reply = co_await ask(socket, "GET", "/v1/peers", "", "");
       if (reply && reply->head.status == 200) co_return Result<void>{};
       if (SteadyClock::now() > until) {
         co_return fail(ErrorCode::timed_out,
@@ -420,7 +423,7 @@ asio::awaitable<Result<void>> EmulatedFederation::start() {
     if (auto started = state_->start_machine(index); !started) co_return started;
   }
   for (NodeIndex index = 0; index < state_->nodes.size(); ++index) {
-    auto ready = co_await state_->await_gateway(index);
+    auto ready = co_await state_->await_agent(index);
     if (!ready) co_return ready;
   }
   co_return co_await state_->await_neighbours(false);
@@ -452,6 +455,10 @@ Result<void> EmulatedFederation::power_on(NodeIndex index) {
   if (std::exchange(node.crashes, 0) == 1) state_->isolate(index, false);
   node.machine.reset();
   return state_->start_machine(index);
+}
+
+asio::awaitable<Result<void>> EmulatedFederation::await_node(NodeIndex node) {
+  co_return co_await state_->await_agent(node);
 }
 
 void EmulatedFederation::begin(const ScenarioFault& fault) {

@@ -48,6 +48,7 @@ struct EmulatedNode {
 struct EmulationPlace {
   std::filesystem::path directory;  ///< Empty.
   std::string strategy;
+  Millis period{2'000};  ///< Of control.
   std::uint64_t seed = 1;
 };
 
@@ -83,6 +84,8 @@ class EmulatedFederation {
   /// when the machine could not be started again.
   void power_off(NodeIndex node);
   Result<void> power_on(NodeIndex node);
+  /// Returns when the node takes calls.
+  boost::asio::awaitable<Result<void>> await_node(NodeIndex node);
   void begin(const ScenarioFault& fault);
   Result<void> end(const ScenarioFault& fault);
 

@@ -358,14 +358,15 @@ struct EmulationShell::State {
     return {};
   }
 
-  Result<void> start(const Words& words) {
-    if (words.size() < 2) return wrong("start needs a node: start NODE");
+  asio::awaitable<Result<void>> start(Words words) {
+    if (words.size() < 2) co_return wrong("start needs a node: start NODE");
     auto found = node(words[1]);
-    if (!found) return pass_on(std::move(found));
+    if (!found) co_return pass_on(std::move(found));
     if (federation->nodes()[*found].is_on) {
-      return wrong(fmt::format("node {} is running", words[1]));
+      co_return wrong(fmt::format("node {} is running", words[1]));
     }
-    return federation->power_on(*found);
+    if (auto started = federation->power_on(*found); !started) co_return started;
+    co_return co_await federation->await_node(*found);
   }
 
   asio::awaitable<Result<void>> execute(std::string line) {
@@ -433,7 +434,7 @@ struct EmulationShell::State {
     } else if (verb == "kill") {
       co_return kill(words);
     } else if (verb == "start") {
-      co_return start(words);
+      co_return co_await start(words);
     } else if (verb == "exec") {
       co_return co_await execute(line);
     } else if (verb == "load") {

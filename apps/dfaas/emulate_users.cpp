@@ -174,37 +174,39 @@ NodeUsers::~NodeUsers() {
 
 EmulatedLoad::EmulatedLoad(asio::any_io_executor executor, const EmulatedFederation& federation,
                            const Scenario& scenario, std::uint64_t seed, NodeUsers::OnCall on_call,
-                           std::function<void()> on_end) {
-  const auto begin = std::chrono::steady_clock::now() + lead;
-  begin_ = begin;
-  on_end_ = std::move(on_end);
+                           std::function<void()> on_end)
+    : begin_(std::chrono::steady_clock::now() + lead), outcome_(std::make_shared<Outcome>()) {
+  outcome_->on_end = std::move(on_end);
   for (NodeIndex node = 0; node < federation.nodes().size(); ++node) {
     const EmulatedNode& emulated = federation.nodes()[node];
-    auto users = NodeUsers::start(executor, emulated.network,
-                                  {.scenario = &scenario,
-                                   .node = node,
-                                   .id = emulated.id,
-                                   .seed = seed,
-                                   .begin = begin,
-                                   .port = emulated_user_port},
-                                  on_call, [this](Result<LoadReport> report) { finish(report); });
+    auto users = NodeUsers::start(
+        executor, emulated.network,
+        {.scenario = &scenario,
+         .node = node,
+         .id = emulated.id,
+         .seed = seed,
+         .begin = begin_,
+         .port = emulated_user_port},
+        on_call, [weak = std::weak_ptr(outcome_)](const Result<LoadReport>& report) {
+          if (const auto outcome = weak.lock()) outcome->add(report);
+        });
     if (users) users_.push_back(std::move(users));
   }
-  open_ = users_.size();
+  outcome_->open = users_.size();
 }
 
 void EmulatedLoad::cancel() {
   for (const auto& users : users_) users->cancel();
 }
 
-void EmulatedLoad::finish(const Result<LoadReport>& report) {
+void EmulatedLoad::Outcome::add(const Result<LoadReport>& report) {
   if (!report) {
-    if (!error_) error_ = report.error();
+    if (!error) error = report.error();
   } else {
-    kept_rate_ = kept_rate_ && report->kept_rate();
-    late_p99_ = std::max(late_p99_, report->total.generator_late_p99);
+    kept_rate = kept_rate && report->kept_rate();
+    late_p99 = std::max(late_p99, report->total.generator_late_p99);
   }
-  if (--open_ == 0) on_end_();
+  if (--open == 0) on_end();
 }
 
 }  // namespace dfaas

@@ -67,23 +67,26 @@ class EmulatedLoad {
 
   /// The scenario's time 0.
   [[nodiscard]] std::chrono::steady_clock::time_point begin() const { return begin_; }
-  [[nodiscard]] bool has_ended() const { return open_ == 0; }
+  [[nodiscard]] bool has_ended() const { return outcome_->open == 0; }
   void cancel();
 
   /// Why it could not begin somewhere.
-  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
-  [[nodiscard]] bool kept_rate() const { return kept_rate_; }
-  [[nodiscard]] Micros late_p99() const { return late_p99_; }
+  [[nodiscard]] const std::optional<Error>& error() const { return outcome_->error; }
+  [[nodiscard]] bool kept_rate() const { return outcome_->kept_rate; }
+  [[nodiscard]] Micros late_p99() const { return outcome_->late_p99; }
 
  private:
-  void finish(const Result<LoadReport>& report);
+  struct Outcome {
+    std::size_t open = 0;
+    bool kept_rate = true;
+    Micros late_p99{0};
+    std::optional<Error> error;
+    std::function<void()> on_end;
 
+    void add(const Result<LoadReport>& report);
+  };
   std::chrono::steady_clock::time_point begin_;
-  std::size_t open_ = 0;
-  bool kept_rate_ = true;
-  Micros late_p99_{0};
-  std::optional<Error> error_;
-  std::function<void()> on_end_;
+  std::shared_ptr<Outcome> outcome_;  ///< Reports may still be under way when this is gone.
   std::vector<std::unique_ptr<NodeUsers>> users_;
 };
 

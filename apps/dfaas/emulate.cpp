@@ -63,6 +63,7 @@ struct FaultMoment {
   Micros at{0};
   ScenarioFault fault;
   bool is_begin = true;
+  std::size_t number = 0;  ///< Of one time, in the order of the file.
 };
 
 /// An emulation under way. Everything happens on the thread that runs `context`, but for the users.
@@ -108,8 +109,10 @@ struct Emulation {
 std::vector<FaultMoment> moments_of(const Scenario& scenario) {
   std::vector<FaultMoment> moments;
   const auto add = [&moments](const ScenarioFault& fault) {
-    moments.push_back({.at = fault.at, .fault = fault, .is_begin = true});
-    if (fault.until) moments.push_back({.at = *fault.until, .fault = fault, .is_begin = false});
+    moments.push_back({.at = fault.at, .fault = fault, .number = moments.size()});
+    if (!fault.until) return;
+    moments.push_back(
+        {.at = *fault.until, .fault = fault, .is_begin = false, .number = moments.size()});
   };
   for (NodeIndex node = 0; node < scenario.nodes.size(); ++node) {
     const Micros joins_at = scenario.nodes[node].joins_at;
@@ -117,7 +120,9 @@ std::vector<FaultMoment> moments_of(const Scenario& scenario) {
     add({.kind = FaultKind::node_crash, .until = joins_at, .nodes = {node}});
   }
   for (const ScenarioFault& fault : scenario.faults) add(fault);
-  std::ranges::stable_sort(moments, {}, &FaultMoment::at);
+  std::ranges::sort(moments, [](const FaultMoment& a, const FaultMoment& b) {
+    return std::tie(a.at, a.number) < std::tie(b.at, b.number);
+  });
   return moments;
 }
 

@@ -289,7 +289,7 @@ Lie read_lie(const TomlTable& table) {
 
 void read_node(Reader& reader, const TomlTable& table) {
   table.allow_only({"name", "count", "organisation", "type", "slots", "pool", "functions",
-                    "function", "power", "lie", "joins_at", "agent"});
+                    "function", "power", "lie", "joins_at", "agent", "processors"});
   table.require("name", "a text such as \"light\"");
   ScenarioNode node;
   node.organisation = table.text("organisation", node.organisation);

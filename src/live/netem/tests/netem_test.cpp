@@ -21,6 +21,7 @@
 #include <boost/asio/use_future.hpp>
 
 #include "live/netem/echo.hpp"
+#include "live/netem/groups.hpp"
 #include "live/netem/janitor.hpp"
 #include "live/netem/machine.hpp"
 #include "live/netem/network_namespace.hpp"
@@ -155,6 +156,33 @@ TEST_F(Machines, RunCommandsInTheirNetwork) {
                 .value(),
             0);
   EXPECT_EQ(run_command(networks.front(), 0, "exit 3").value(), 3);
+}
+
+TEST_F(Networks, HaveAShareOfTheProcessorsWhereTheHostLetsGroupsBeMade) {
+  auto janitor = Janitor::start();
+  ASSERT_TRUE(janitor);
+  std::vector<std::string> files;
+  {
+    const MachineGroups groups("dfaas-emulate-test-" + std::to_string(::getpid()), **janitor);
+    auto made = groups.make("light", 0.5);
+    if (!made) GTEST_SKIP() << made.error().message;
+    files = std::move(*made);
+  }
+  ASSERT_FALSE(files.empty());
+  bool is_limited = false;
+  for (const std::string& file : files) {
+    const auto group = std::filesystem::path(file).parent_path();
+    EXPECT_TRUE(std::filesystem::exists(group));
+    for (const char* limit : {"cpu.max", "cpu.cfs_quota_us"}) {
+      int quota = 0;
+      if (std::ifstream(group / limit) >> quota) is_limited = quota == 50'000;
+    }
+  }
+  EXPECT_TRUE(is_limited);
+  janitor->reset();
+  for (const std::string& file : files) {
+    EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(file).parent_path()));
+  }
 }
 
 TEST(Janitor, RemovesWhatItWasToldOf) {

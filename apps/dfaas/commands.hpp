@@ -39,11 +39,18 @@ std::string replay_command(const std::string& name, const CLI::App& command);
 /// The absolute path of this very program.
 std::string own_binary();
 
+/// That of dfaas-launcher: beside this program where it was built, in ../lib/dfaas where it is installed.
+std::string launcher_binary();
+/// The same for dfaas-pause, the function of emulated calls.
+std::string pause_binary();
+
 void add_agent_command(CLI::App& root, ExitStatus& status);
 void add_author_commands(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);
+void add_completion_command(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
+void add_doctor_command(CLI::App& root, ExitStatus& status);
 void add_emulate_command(CLI::App& root, ExitStatus& status);
 /// `dfaas federation` and `dfaas join`.
 void add_federation_commands(CLI::App& root, ExitStatus& status);

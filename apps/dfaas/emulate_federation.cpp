@@ -394,11 +394,12 @@ Result<std::unique_ptr<EmulatedFederation>> EmulatedFederation::make(asio::any_i
   // Functions run as nobody: they must be let in, here and nowhere else.
   fs::permissions(place.directory, fs::perms{0711}, error);
   if (auto made = make_directory(state->shared, 0755); !made) return pass_on(std::move(made));
-  const fs::path program = fs::path(own_binary()).parent_path() / "dfaas-pause";
+  const fs::path program = pause_binary();
   fs::copy_file(program, state->shared / "dfaas-pause", error);
   if (error) {
     return fail(ErrorCode::not_found,
-                fmt::format("{}: {}: it belongs beside dfaas", program.string(), error.message()));
+                fmt::format("{}: {}: it belongs beside dfaas, or in lib/dfaas", program.string(),
+                            error.message()));
   }
   const MachineGroups groups(fmt::format("dfaas-emulate-{}", ::getpid()), janitor);
   if (auto made = state->make_authorities(place.directory); !made) return pass_on(std::move(made));

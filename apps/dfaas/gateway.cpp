@@ -107,7 +107,7 @@ Result<void> run(const NodeOptions& options) {
        .store_catalogue = std::string(store_catalogue),
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
-       .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
+       .launcher = launcher_binary(),
        .images = directory.images(),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
@@ -128,6 +128,8 @@ Result<void> run(const NodeOptions& options) {
            static_cast<std::uint64_t>(settings.integer("gateway.async_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .body_bytes_per_second_min =
+           static_cast<int>(settings.integer("gateway.body_bytes_per_second_min")),
        .log_follow_time = settings.millis("gateway.log_follow_ms"),
        .replicas_max = static_cast<int>(settings.integer("gateway.replicas_max")),
        .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),

@@ -35,6 +35,22 @@ std::string own_binary() {
   return error ? std::string("/usr/bin/dfaas") : path.string();
 }
 
+namespace {
+
+/// A program of ours that is no command.
+std::string companion_binary(const std::string& name) {
+  const std::filesystem::path directory = std::filesystem::path(own_binary()).parent_path();
+  const std::filesystem::path beside = directory / name;
+  std::error_code error;
+  if (std::filesystem::exists(beside, error)) return beside.string();
+  return (directory.parent_path() / "lib/dfaas" / name).string();
+}
+
+}  // namespace
+
+std::string launcher_binary() { return companion_binary("dfaas-launcher"); }
+std::string pause_binary() { return companion_binary("dfaas-pause"); }
+
 std::string replay_command(const std::string& name, const CLI::App& command) {
   std::string text = name;
   for (const CLI::Option* option : command.get_options()) {
@@ -57,8 +73,8 @@ constexpr AddCommand commands[] = {
     add_demo_command,        add_emulate_command,  add_author_commands, add_client_commands,
     add_load_command,        add_node_command,     add_peers_command,   add_status_command,
     add_why_command,         add_strategy_command, add_sim_command,     add_config_command,
-    add_federation_commands, add_pki_command,      add_version_command, add_gateway_command,
-    add_agent_command,
+    add_federation_commands, add_doctor_command,   add_pki_command,     add_version_command,
+    add_completion_command,  add_gateway_command,  add_agent_command,
 };
 
 }  // namespace

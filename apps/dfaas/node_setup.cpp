@@ -74,6 +74,8 @@ std::string find_program(std::string_view name) {
   return {};
 }
 
+}  // namespace
+
 Result<std::string> find_haproxy(const std::string& chosen) {
   if (!chosen.empty() && ::access(chosen.c_str(), X_OK) != 0) {
     return fail(ErrorCode::not_found,
@@ -100,7 +102,6 @@ Result<std::string> find_haproxy(const std::string& chosen) {
   return program;
 }
 
-/// Is the address of this setting free? Tried by binding it.
 Result<void> check_port(const Settings& settings, std::string_view name) {
   const std::string& text = settings.text(name);
   const std::size_t colon = text.rfind(':');
@@ -126,6 +127,17 @@ Result<void> check_port(const Settings& settings, std::string_view name) {
   if (is_free) return {};
   return fail(ErrorCode::conflict, fmt::format("setting {}: {} cannot be used: {}", name, text,
                                                reason(bound == 0 ? EADDRINUSE : error)));
+}
+
+namespace {
+
+/// HAProxy would tell it, too, but only after everything else was started.
+Result<void> check_user_certificate(const std::string& file) {
+  const auto pem = read_file(file, 1U << 20U);
+  auto checked = pem ? check_key_matches(*pem, *pem) : Result<void>(tl::unexpected(pem.error()));
+  if (checked) return {};
+  return tl::unexpected(
+      std::move(checked).error().within(fmt::format("setting user.certificate: {}", file)));
 }
 
 Result<int> listen_for_users(const std::string& path) {
@@ -330,7 +342,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   state->user_descriptor = *users;
 
   const std::string& join_bind = settings.text("join.bind");
-  const std::map<std::string, std::string> front_door_environment{
+  std::map<std::string, std::string> front_door_environment{
       {"DFAAS_NODE_ID", state->identity.id.text()},
       {"DFAAS_USER_BIND", settings.text("user.bind")},
       {"DFAAS_PEER_BIND", settings.text("peer.bind")},
@@ -340,7 +352,15 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
       {"DFAAS_RUN", directory.run().string()},
       {"DFAAS_MAPS", directory.maps().string()},
       {"DFAAS_CERT", directory.certificate_and_key().string()},
-      {"DFAAS_CA", directory.authorities().string()}};
+      {"DFAAS_CA", directory.authorities().string()},
+      {"DFAAS_USER_CONNECTIONS", settings.text("user.connections_per_source")},
+      {"DFAAS_VERSION", DFAAS_VERSION}};
+  if (const std::string& certificate = settings.text("user.certificate"); !certificate.empty()) {
+    if (auto checked = check_user_certificate(certificate); !checked) {
+      return pass_on(std::move(checked));
+    }
+    front_door_environment["DFAAS_USER_CERT"] = certificate;
+  }
   std::vector<std::string> own{own_binary(), "", "--dir", directory.root().string()};
   for (const std::string& text : options.overrides) {
     own.emplace_back("--set");

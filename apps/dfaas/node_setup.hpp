@@ -37,6 +37,11 @@ using MakeIdentity = std::function<Result<NodeId>(const NodeDirectory& draft)>;
 /// The same with an identity that comes from elsewhere.
 Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity);
 
+/// The HAProxy to run; `chosen` is the setting haproxy.program. Errors: not_found, unavailable when it is too old.
+Result<std::string> find_haproxy(const std::string& chosen);
+/// Is the address of this setting free? Tried by binding it. Errors: conflict, naming it.
+Result<void> check_port(const Settings& settings, std::string_view name);
+
 /// A node whose programs run. Destroy it only after stop().
 class RunningNode {
  public:

@@ -19,13 +19,13 @@
 #include "core/json/fields.hpp"
 #include "live/files/files.hpp"
 #include "live/membership/membership.hpp"
-#include "live/membership/secure_fetch.hpp"
 #include "live/net/task_group.hpp"
 #include "live/pki/authority.hpp"
 #include "live/pki/issuer.hpp"
 #include "live/pki/revocation.hpp"
 #include "live/pki/trust_bundle.hpp"
 #include "live/telemetry/log.hpp"
+#include "live/tls/secure_fetch.hpp"
 
 namespace dfaas {
 namespace {

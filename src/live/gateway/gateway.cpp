@@ -71,6 +71,34 @@ Millis time_left(const CallPtr& call) {
   return std::max(left, Millis{1});
 }
 
+asio::awaitable<Result<std::size_t>> read_upload(const GatewaySettings* settings, CallPtr call,
+                                                 std::span<char> piece) {
+  const Instant since = now();
+  // Not by the connection's own time limit, which would close it before the answer.
+  call->upload_timer.expires_after(std::max(call->upload_patience, Micros{1000}));
+  call->upload_timer.async_wait(
+      [weak = std::weak_ptr<Call>(call)](const boost::system::error_code& error) {
+        const CallPtr waiting = weak.lock();
+        if (error || !waiting) return;
+        waiting->too_slow = true;
+        waiting->connection->stop_reading();
+      });
+  auto filled = co_await call->connection->read_body(piece, time_left(call));
+  call->upload_timer.cancel();
+  call->upload_patience -= now() - since;
+  if (!filled) co_return filled;
+  constexpr std::uint64_t micros_a_second = 1'000'000;
+  const auto rate = static_cast<std::uint64_t>(settings->body_bytes_per_second_min);
+  const Micros earned(*filled * micros_a_second / rate);
+  call->upload_patience = std::min(call->upload_patience + earned, Call::upload_patience_max);
+  call->body_bytes += *filled;
+  if (call->body_bytes > settings->request_bytes_max) {
+    call->too_large = true;
+    co_return fail(ErrorCode::invalid_input, "the body is too large");
+  }
+  co_return filled;
+}
+
 WallTime wall_now() { return std::chrono::floor<Millis>(std::chrono::system_clock::now()); }
 
 std::string rfc3339_now() { return rfc3339_text(wall_now()); }

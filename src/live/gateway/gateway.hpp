@@ -47,6 +47,7 @@ struct GatewaySettings {
   std::size_t async_calls_max = 100'000;           ///< That wait.
   std::uint64_t async_body_bytes_max = 4U << 20U;  ///< Of an asynchronous call.
   std::size_t buffered_body_bytes = 16 * 1024;     ///< Bodies up to this can be offered twice.
+  int body_bytes_per_second_min = 1000;            ///< Of longer ones, once a slot is taken.
   Millis log_follow_time{30'000};  ///< After that GET /system/logs?follow=true ends.
   int replicas_max = 100;          ///< Of one function.
   int cores = 1;

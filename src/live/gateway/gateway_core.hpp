@@ -36,7 +36,8 @@ namespace dfaas {
 
 /// Where a request of this node has got to.
 struct Call {
-  explicit Call(boost::asio::any_io_executor executor) : wake(executor), deadline_timer(executor) {}
+  explicit Call(boost::asio::any_io_executor executor)
+      : wake(executor), deadline_timer(executor), upload_timer(executor) {}
 
   RequestId id = 0;
   std::string call_id;
@@ -62,16 +63,23 @@ struct Call {
   /// Cancelled when something happened to a waiting call.
   boost::asio::steady_timer wake;
   boost::asio::steady_timer deadline_timer;
+  boost::asio::steady_timer upload_timer;
+  /// How long more of the body may be waited for; each byte earns a little, up to this much.
+  static constexpr Micros upload_patience_max{5'000'000};
+  Micros upload_patience = upload_patience_max;
   std::function<void()> abort;  ///< Ends what the call is waiting for now.
   bool started = false;         ///< Left the queue for a slot.
   bool removed = false;         ///< Left the queue because its function was removed.
   bool gone = false;            ///< The user hung up.
   bool late = false;            ///< The deadline passed.
   bool too_large = false;       ///< More body came than is allowed.
+  bool too_slow = false;        ///< The body did not come in time.
   bool peer_lost = false;       ///< The neighbour that has it was lost.
   bool answer_begun = false;
 
-  [[nodiscard]] bool over() const { return gone || late || too_large; }
+  /// Of an upload that was wanted and failed: unless the call says why, the user left.
+  void upload_failed() { gone = gone || !(too_slow || too_large); }
+  [[nodiscard]] bool over() const { return gone || late || too_large || too_slow; }
   void interrupt() {
     wake.cancel();
     if (abort) abort();
@@ -80,8 +88,16 @@ struct Call {
 
 using CallPtr = std::shared_ptr<Call>;
 
+/// With status 408.
+inline constexpr std::string_view too_slow_text = "the request body did not come in time\n";
+
 /// Until the deadline of the call; at least 1 ms.
 Millis time_left(const CallPtr& call);
+
+/// The next piece of a body of which the first was read ahead, while the call holds a slot; 0 at its end. An
+/// error when it comes too slowly or is too large, which the call says then, or breaks off.
+boost::asio::awaitable<Result<std::size_t>> read_upload(const GatewaySettings* settings,
+                                                        CallPtr call, std::span<char> piece);
 
 /// How a call ended.
 struct CallEnd {

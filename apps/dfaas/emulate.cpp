@@ -71,7 +71,7 @@ struct Emulation {
   Emulation(EmulateOptions chosen, Scenario known, Strategy used)
       : options(std::move(chosen)),
         scenario(std::move(known)),
-        strategy(std::move(used)),
+        strategy(used),
         tally(scenario),
         ended(context),
         tasks(context.get_executor()) {}

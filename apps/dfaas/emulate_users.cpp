@@ -173,8 +173,8 @@ NodeUsers::~NodeUsers() {
 }
 
 EmulatedLoad::EmulatedLoad(asio::any_io_executor executor, const EmulatedFederation& federation,
-                           const Scenario& scenario, std::uint64_t seed, NodeUsers::OnCall on_call,
-                           std::function<void()> on_end)
+                           const Scenario& scenario, std::uint64_t seed,
+                           const NodeUsers::OnCall& on_call, std::function<void()> on_end)
     : begin_(std::chrono::steady_clock::now() + lead), outcome_(std::make_shared<Outcome>()) {
   outcome_->on_end = std::move(on_end);
   for (NodeIndex node = 0; node < federation.nodes().size(); ++node) {

@@ -62,7 +62,7 @@ class EmulatedLoad {
  public:
   /// `on_end` comes once from `executor`, unless nobody has users. All must outlive this.
   EmulatedLoad(boost::asio::any_io_executor executor, const EmulatedFederation& federation,
-               const Scenario& scenario, std::uint64_t seed, NodeUsers::OnCall on_call,
+               const Scenario& scenario, std::uint64_t seed, const NodeUsers::OnCall& on_call,
                std::function<void()> on_end);
 
   /// The scenario's time 0.

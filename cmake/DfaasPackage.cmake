@@ -28,7 +28,7 @@ add_custom_command(OUTPUT ${made}/dfaas.1.gz
 add_custom_target(package_files DEPENDS ${made}/dfaas.1.gz)
 
 install(TARGETS dfaas DESTINATION bin)
-install(TARGETS dfaas-launcher DESTINATION lib/dfaas)
+install(TARGETS dfaas-launcher dfaas-pause DESTINATION lib/dfaas)
 install(PROGRAMS ${packaging}/first-start DESTINATION lib/dfaas)
 install(FILES ${packaging}/dfaas.service DESTINATION lib/systemd/system)
 install(FILES ${packaging}/dfaas.sysusers DESTINATION lib/sysusers.d RENAME dfaas.conf)

@@ -33,11 +33,16 @@ void add_node_options(CLI::App& command, NodeOptions& options);
 /// -o json, or a table for people.
 void add_output_option(CLI::App& command, std::string& format);
 
+/// What was typed behind the name of the command, for reports: enough to run it again.
+std::string replay_command(const std::string& name, const CLI::App& command);
+
 /// The absolute path of this very program.
 std::string own_binary();
 
 /// That of dfaas-launcher: beside this program where it was built, in ../lib/dfaas where it is installed.
 std::string launcher_binary();
+/// The same for dfaas-pause, the function of emulated calls.
+std::string pause_binary();
 
 /// Where `program` is in the PATH of this process; empty if it is not.
 std::string find_on_path(std::string_view program);
@@ -49,6 +54,7 @@ void add_completion_command(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
 void add_doctor_command(CLI::App& root, ExitStatus& status);
+void add_emulate_command(CLI::App& root, ExitStatus& status);
 /// `dfaas federation` and `dfaas join`.
 void add_federation_commands(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);

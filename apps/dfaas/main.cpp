@@ -40,12 +40,33 @@ std::string own_binary() {
   return error ? std::string("/usr/bin/dfaas") : path.string();
 }
 
-std::string launcher_binary() {
+namespace {
+
+/// A program of ours that is no command.
+std::string companion_binary(const std::string& name) {
   const std::filesystem::path directory = std::filesystem::path(own_binary()).parent_path();
-  const std::filesystem::path beside = directory / "dfaas-launcher";
+  const std::filesystem::path beside = directory / name;
   std::error_code error;
   if (std::filesystem::exists(beside, error)) return beside.string();
-  return (directory.parent_path() / "lib/dfaas/dfaas-launcher").string();
+  return (directory.parent_path() / "lib/dfaas" / name).string();
+}
+
+}  // namespace
+
+std::string launcher_binary() { return companion_binary("dfaas-launcher"); }
+std::string pause_binary() { return companion_binary("dfaas-pause"); }
+
+std::string replay_command(const std::string& name, const CLI::App& command) {
+  std::string text = name;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0 || option->get_name() == "--help") continue;
+    for (const std::string& value : option->results()) {
+      const bool is_flag = option->get_expected_max() == 0;
+      if (!option->get_positional()) text += " " + option->get_name();
+      if (!is_flag) text += " " + value;
+    }
+  }
+  return text;
 }
 
 std::string find_on_path(std::string_view program) {
@@ -64,11 +85,11 @@ using AddCommand = void (*)(CLI::App& root, ExitStatus& status);
 
 /// In the order in which `dfaas --help` shows them.
 constexpr AddCommand commands[] = {
-    add_demo_command,       add_author_commands, add_client_commands, add_load_command,
-    add_node_command,       add_peers_command,   add_status_command,  add_why_command,
-    add_strategy_command,   add_sim_command,     add_config_command,  add_federation_commands,
-    add_doctor_command,     add_pki_command,     add_gossip_commands, add_version_command,
-    add_completion_command, add_gateway_command, add_agent_command,
+    add_demo_command,        add_emulate_command,    add_author_commands, add_client_commands,
+    add_load_command,        add_node_command,       add_peers_command,   add_status_command,
+    add_why_command,         add_strategy_command,   add_sim_command,     add_config_command,
+    add_federation_commands, add_doctor_command,     add_pki_command,     add_gossip_commands,
+    add_version_command,     add_completion_command, add_gateway_command, add_agent_command,
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include "apps/dfaas/commands.hpp"
 #include "apps/dfaas/progress.hpp"
+#include "apps/dfaas/scenario_source.hpp"
 #include "apps/dfaas/sim_import.hpp"
 #include "apps/dfaas/sim_replay.hpp"
 #include "apps/dfaas/sim_report.hpp"
@@ -31,8 +32,6 @@
 namespace dfaas {
 namespace {
 
-constexpr std::size_t scenario_bytes_max = 64U << 20U;
-constexpr std::size_t data_bytes_max = 1024U << 20U;
 constexpr mode_t readable_by_all = 0644;
 
 struct SimOptions {
@@ -54,40 +53,6 @@ struct SimOptions {
   int jobs = 1;
   std::string command;  ///< As typed, for reports.
 };
-
-bool is_file_name(const std::string& name) { return name.ends_with(".toml"); }
-
-Result<Scenario> scenario_of_file(const std::string& file, std::uint64_t seed) {
-  const auto text = read_file(file, scenario_bytes_max);
-  if (!text) return fail(text.error().code, text.error().message);
-  const auto directory = std::filesystem::path(file).parent_path();
-  auto scenario = parse_scenario_file(*text, seed, [&directory](const std::string& named) {
-    return read_file(directory / named, data_bytes_max);
-  });
-  if (!scenario) return tl::unexpected(std::move(scenario).error().within(file));
-  if (scenario->name.empty()) scenario->name = std::filesystem::path(file).stem().string();
-  return scenario;
-}
-
-Result<ScenarioSource> source_of(const std::string& name) {
-  if (is_file_name(name)) {
-    return ScenarioSource{name,
-                          [name](std::uint64_t seed) { return scenario_of_file(name, seed); }};
-  }
-  auto family = find_family(name);
-  if (!family) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("{}; a scenario file ends in .toml", family.error().message));
-  }
-  return ScenarioSource{
-      name, [made = *family](std::uint64_t seed) -> Result<Scenario> { return made.make(seed); }};
-}
-
-Result<Scenario> scenario_of_name(const std::string& name, std::uint64_t seed) {
-  auto source = source_of(name);
-  if (!source) return pass_on(std::move(source));
-  return source->make(seed);
-}
 
 Result<Contender> contender_of(const std::string& name, bool as_published) {
   if (name == omni_name) return Contender{.strategy = {}, .is_omni = true};
@@ -282,7 +247,7 @@ Result<ExternalModel> recorded_model(const SimOptions& options, const Contender&
     note_missing_model();
     return nullptr;
   }
-  const auto text = read_file(file, data_bytes_max);
+  const auto text = read_file(file, scenario_data_bytes_max);
   if (!text) return fail(text.error().code, text.error().message);
   auto trace = parse_model_trace(*text, scenario);
   if (!trace) return tl::unexpected(std::move(trace).error().within(file));
@@ -498,20 +463,6 @@ void add_common_options(CLI::App& command, SimOptions& options) {
   add_output_option(command, options.output);
 }
 
-/// The words of the command line, for reports: enough to run it again.
-std::string replay_command(const CLI::App& command) {
-  std::string text = "dfaas sim " + command.get_name();
-  for (const CLI::Option* option : command.get_options()) {
-    if (option->count() == 0 || option->get_name() == "--help") continue;
-    for (const std::string& value : option->results()) {
-      const bool is_flag = option->get_expected_max() == 0;
-      if (!option->get_positional()) text += " " + option->get_name();
-      if (!is_flag) text += " " + value;
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 void add_sim_command(CLI::App& root, ExitStatus& status) {
@@ -540,7 +491,7 @@ void add_sim_command(CLI::App& root, ExitStatus& status) {
   add_common_options(*run, *run_options);
   run->footer("Example: dfaas sim run scenarios/three-nodes.toml --html report.html");
   run->callback([run, run_options, &status] {
-    run_options->command = replay_command(*run);
+    run_options->command = replay_command("dfaas sim run", *run);
     if (auto done = sim_run(*run_options); !done) report_failure(status, done.error());
   });
 
@@ -564,7 +515,7 @@ void add_sim_command(CLI::App& root, ExitStatus& status) {
       "Example: dfaas sim compare --families flash,mmpp --strategies all_local,grant_and_spill "
       "--jobs 2");
   comparison->callback([comparison, options, &status] {
-    options->command = replay_command(*comparison);
+    options->command = replay_command("dfaas sim compare", *comparison);
     if (auto done = sim_compare(*options); !done) report_failure(status, done.error());
   });
 

@@ -74,6 +74,10 @@ Problem problem_of(const ScenarioNode& node, const Scenario& scenario) {
     return fmt::format("power {} W when idle is not 0 to {} W, its maximum", node.power_idle_watts,
                        node.power_max_watts);
   }
+  if (!is_in(node.processors, 0, scenario_limits::processors_max)) {
+    return fmt::format("processors {} is not 0 to {}", node.processors,
+                       scenario_limits::processors_max);
+  }
   if (node.lie &&
       !(is_in(node.lie->advertise_factor, 0, 1e6) && is_in(node.lie->slowdown, 1, 1e6))) {
     return "its lie has an advertise factor outside 0 to 1e6, or a slowdown outside 1 to 1e6";
@@ -98,6 +102,10 @@ Problem problem_of(const ScenarioLink& link, const Scenario& scenario) {
   if (!is_in(link.loss_ratio, 0, 1)) return fmt::format("loss {} is not 0 to 1", link.loss_ratio);
   if (!is_in(link.duplicate_ratio, 0, 1)) {
     return fmt::format("duplicates {} is not 0 to 1", link.duplicate_ratio);
+  }
+  if (!is_in(link.bandwidth_mbps, 0, scenario_limits::bandwidth_mbps_max)) {
+    return fmt::format("bandwidth {} Mbit/s is not 0 to {}", link.bandwidth_mbps,
+                       scenario_limits::bandwidth_mbps_max);
   }
   return {};
 }

@@ -36,6 +36,8 @@ inline constexpr int slots_max = 100'000;
 inline constexpr Rate rate_max{1e6};
 inline constexpr Micros duration_max = std::chrono::hours{24};
 inline constexpr Micros rtt_max = std::chrono::seconds{60};
+inline constexpr double bandwidth_mbps_max = 100'000;
+inline constexpr double processors_max = 1024;
 }  // namespace scenario_limits
 
 enum class ServiceKind : std::uint8_t { exponential, deterministic, log_normal, samples };
@@ -102,6 +104,8 @@ struct ScenarioNode {
   std::optional<Lie> lie;
   Micros joins_at{0};      ///< Before, it does not exist: no load, no links.
   bool runs_agent = true;  ///< Without, its users have the all-local behaviour.
+  /// Processors that it may use; 0: all there are. Of the emulator: simulated slots do not slow each other.
+  double processors = 0;
 
   friend bool operator==(const ScenarioNode&, const ScenarioNode&) = default;
 };
@@ -114,6 +118,8 @@ struct ScenarioLink {
   Micros jitter{0};            ///< Added per message, uniform in [0, jitter].
   double loss_ratio = 0;       ///< Of messages; a lost try is noticed by its time limit.
   double duplicate_ratio = 0;  ///< Of exchange messages; calls are never duplicated.
+  /// Mbit/s each way; 0: no limit. Of the emulator: simulated messages have no size.
+  double bandwidth_mbps = 0;
 
   friend bool operator==(const ScenarioLink&, const ScenarioLink&) = default;
 };

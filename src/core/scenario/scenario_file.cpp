@@ -289,7 +289,7 @@ Lie read_lie(const TomlTable& table) {
 
 void read_node(Reader& reader, const TomlTable& table) {
   table.allow_only({"name", "count", "organisation", "type", "slots", "pool", "functions",
-                    "function", "power", "lie", "joins_at", "agent"});
+                    "function", "power", "lie", "joins_at", "agent", "processors"});
   table.require("name", "a text such as \"light\"");
   ScenarioNode node;
   node.organisation = table.text("organisation", node.organisation);
@@ -300,6 +300,7 @@ void read_node(Reader& reader, const TomlTable& table) {
   if (table.has("lie")) node.lie = read_lie(table.table("lie"));
   node.joins_at = table.duration("joins_at", no_time);
   node.runs_agent = table.flag("agent", true);
+  node.processors = table.number("processors", 0, scenario_limits::processors_max, 0);
   const std::string name = table.text("name", "");
   const bool is_group = table.has("count");
   const std::int64_t count = table.integer("count", 1, scenario_limits::nodes_max, 1);
@@ -322,6 +323,8 @@ ScenarioLink read_link_values(const TomlTable& table, ScenarioLink link) {
   link.jitter = table.duration("jitter", link.jitter);
   link.loss_ratio = table.number("loss", 0, 1, link.loss_ratio);
   link.duplicate_ratio = table.number("duplicates", 0, 1, link.duplicate_ratio);
+  link.bandwidth_mbps =
+      table.number("bandwidth_mbps", 0, scenario_limits::bandwidth_mbps_max, link.bandwidth_mbps);
   for (const auto& [key, time] : {std::pair{"rtt", link.rtt}, std::pair{"jitter", link.jitter}}) {
     if (time > scenario_limits::rtt_max) {
       table.fail_at(key, fmt::format("{} is not 0s to {}", duration_text(time),
@@ -395,7 +398,7 @@ void read_links(Reader& reader, const TomlTable& root) {
   }
   Pairs written;
   for (const TomlTable& table : root.tables("link", "[[link]]")) {
-    table.allow_only({"between", "rtt", "jitter", "loss", "duplicates"});
+    table.allow_only({"between", "rtt", "jitter", "loss", "duplicates", "bandwidth_mbps"});
     table.require("between", "two nodes such as [\"light\", \"mid\"]");
     const std::vector<std::string> ends = table.texts("between");
     if (ends.size() != 2) {
@@ -751,8 +754,8 @@ void check_deployed(const Reader& reader, const std::vector<TomlTable>& tables) 
 
 void read_scenario(Reader& reader, const TomlTable& root) {
   root.allow_only({"name", "summary", "duration", "warm_up", "window", "stress", "topology", "rtt",
-                   "jitter", "loss", "duplicates", "edge_probability", "handling", "function",
-                   "node", "link", "load", "fault"});
+                   "jitter", "loss", "duplicates", "bandwidth_mbps", "edge_probability", "handling",
+                   "function", "node", "link", "load", "fault"});
   root.require("name", "a text such as \"three-nodes\"");
   reader.scenario.name = root.text("name", "");
   reader.scenario.summary = root.text("summary", "");

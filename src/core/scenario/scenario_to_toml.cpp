@@ -146,6 +146,7 @@ void write_node(Writer& writer, const ScenarioNode& node, const Scenario& scenar
   }
   writer.time_unless("joins_at", node.joins_at, Micros{0});
   if (!node.runs_agent) writer.raw("agent", "false");
+  writer.number_unless("processors", node.processors, 0);
   write_pools(writer, node, scenario);
 }
 
@@ -158,6 +159,7 @@ void write_link(Writer& writer, const ScenarioLink& link, const Scenario& scenar
   writer.time_unless("jitter", link.jitter, usual.jitter);
   writer.number_unless("loss", link.loss_ratio, usual.loss_ratio);
   writer.number_unless("duplicates", link.duplicate_ratio, usual.duplicate_ratio);
+  writer.number_unless("bandwidth_mbps", link.bandwidth_mbps, usual.bandwidth_mbps);
 }
 
 std::string call_text(const TraceCall& call) {

@@ -77,6 +77,15 @@ Result<void> check_times(const LoadPhase& phase) {
                              duration_text(load_limits::duration_min),
                              duration_text(load_limits::duration_max)));
   }
+  if (!phase.requests.empty()) {
+    if (!std::ranges::is_sorted(phase.requests, {}, &TimedRequest::at) ||
+        !is_within(phase.requests.front().at, Micros{0}, phase.duration) ||
+        !is_within(phase.requests.back().at, Micros{0}, phase.duration)) {
+      return wrong(fmt::format("its requests are not in order of time within 0s and {}",
+                               duration_text(phase.duration)));
+    }
+    return {};
+  }
   // Written so that a NaN is refused, too.
   if (!(phase.rate >= load_limits::rate_min && phase.rate <= load_limits::rate_max)) {
     return wrong(fmt::format("rate {} is not a number of requests/s from {} to {}",

@@ -51,6 +51,14 @@ struct LoadTarget {
 /// Errors: invalid_input naming the text and the form; https and credentials are refused.
 Result<LoadTarget> parse_load_target(std::string_view url);
 
+/// One request of a load whose times are known.
+struct TimedRequest {
+  Micros at{0};      ///< From the start of the phase.
+  std::string body;  ///< In place of the phase's.
+
+  friend bool operator==(const TimedRequest&, const TimedRequest&) = default;
+};
+
 struct LoadPhase {
   std::string name;
   Micros start{0};  ///< From the start of the run. Phases may overlap.
@@ -61,6 +69,8 @@ struct LoadPhase {
   std::string method = "GET";
   Headers headers;  ///< Without Host and framing, which the generator writes.
   std::string body;
+  /// In place of a rate: exactly these, in order of time. Not in plan files.
+  std::vector<TimedRequest> requests;
   /// The node that must be behind the target; unset: the target is asked.
   std::optional<NodeId> expected_node;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "core/workload/schedule.hpp"
 
+#include <utility>
+
 #include "core/base/assert.hpp"
 
 namespace dfaas {
@@ -11,12 +13,26 @@ LoadSchedule::LoadSchedule(const LoadPlan& plan) {
   for (const LoadPhase& phase : plan.phases) {
     const auto process = find_arrival_process(phase.arrivals);
     DFAAS_ASSERT(process.has_value(), "the plan was validated");
-    Lane lane{.stream = {*process, phase.rate, phase.duration, Random{seeds.next()}},
-              .start = phase.start,
-              .head = std::nullopt};
-    if (const auto first = lane.stream.next()) lane.head = lane.start + *first;
-    lanes_.push_back(lane);
+    Lane lane{.stream = {}, .times = {}, .start = phase.start, .head = std::nullopt};
+    const Random random{seeds.next()};
+    if (phase.requests.empty()) {
+      lane.stream.emplace(*process, phase.rate, phase.duration, random);
+    }
+    for (const TimedRequest& request : phase.requests) lane.times.push_back(request.at);
+    lane.advance(0);
+    lanes_.push_back(std::move(lane));
   }
+}
+
+void LoadSchedule::Lane::advance(std::size_t to) {
+  number = to;
+  std::optional<Micros> next;
+  if (stream) {
+    next = stream->next();
+  } else if (number < times.size()) {
+    next = times[number];
+  }
+  head = next ? std::optional(start + *next) : std::nullopt;
 }
 
 std::optional<LoadArrival> LoadSchedule::next() {
@@ -26,9 +42,9 @@ std::optional<LoadArrival> LoadSchedule::next() {
   }
   if (earliest == nullptr) return std::nullopt;
   const LoadArrival arrival{.phase = static_cast<std::size_t>(earliest - lanes_.data()),
-                            .at = *earliest->head};
-  const auto following = earliest->stream.next();
-  earliest->head = following ? std::optional(earliest->start + *following) : std::nullopt;
+                            .at = *earliest->head,
+                            .number = earliest->number};
+  earliest->advance(earliest->number + 1);
   return arrival;
 }
 

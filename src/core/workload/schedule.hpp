@@ -16,8 +16,9 @@
 namespace dfaas {
 
 struct LoadArrival {
-  std::size_t phase = 0;  ///< Index in the plan.
-  Micros at{0};           ///< Intended send time, from the start of the run.
+  std::size_t phase = 0;   ///< Index in the plan.
+  Micros at{0};            ///< Intended send time, from the start of the run.
+  std::size_t number = 0;  ///< Within its phase, from 0.
 
   friend bool operator==(const LoadArrival&, const LoadArrival&) = default;
 };
@@ -32,9 +33,13 @@ class LoadSchedule {
 
  private:
   struct Lane {
-    ArrivalStream stream;
+    std::optional<ArrivalStream> stream;  ///< Of a phase with a rate.
+    std::vector<Micros> times;            ///< Of one without.
     Micros start;
+    std::size_t number = 0;      ///< Of the head.
     std::optional<Micros> head;  ///< Its next arrival, from the start of the run.
+
+    void advance(std::size_t to);
   };
   std::vector<Lane> lanes_;
 };

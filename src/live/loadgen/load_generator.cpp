@@ -102,6 +102,8 @@ struct LoadRun {
   asio::steady_timer timer;
   LoadGenerator::OnSecond on_second;
   LoadGenerator::OnDone on_done;
+  LoadGenerator::OnEnd on_end;
+  std::optional<Clock::time_point> begin;
 
   std::map<std::string, Target> targets;                         ///< By authority.
   std::vector<Request> requests;                                 ///< By phase.
@@ -125,8 +127,9 @@ struct LoadRun {
     for (const LoadSecond& second : tally.finished(passed)) on_second(second);
   }
 
-  void settle(const LoadArrival& arrival, const LoadOutcome& outcome) {
+  void settle(const LoadArrival& arrival, const LoadOutcome& outcome, int status) {
     tally.settle(arrival, outcome);
+    if (on_end) on_end(arrival, outcome, status);
     report_seconds(std::min(elapsed(), offered_until));
   }
 
@@ -213,7 +216,7 @@ asio::awaitable<Result<ResponseHead>> exchange_on(ClientConnection* connection, 
 }
 
 asio::awaitable<Result<ResponseHead>> exchange(LoadRun* run, const Request* request,
-                                               Clock::time_point deadline) {
+                                               std::string_view body, Clock::time_point deadline) {
   Target& target = *request->target;
   std::optional<ClientConnection> connection = run->take_idle(target);
   bool is_reused = connection.has_value();
@@ -223,8 +226,9 @@ asio::awaitable<Result<ResponseHead>> exchange(LoadRun* run, const Request* requ
       if (!made) co_return pass_on(std::move(made));
       connection.emplace(std::move(*made));
     }
-    auto answer =
-        co_await exchange_on(&*connection, request->head, request->body, deadline, run->scratch);
+    RequestHead head = request->head;
+    head.body.length = body.size();
+    auto answer = co_await exchange_on(&*connection, std::move(head), body, deadline, run->scratch);
     if (answer && connection->reusable()) {
       target.idle.push_back({std::move(*connection), Clock::now()});
     }
@@ -243,7 +247,9 @@ asio::awaitable<void> send(LoadRun* run, LoadArrival arrival) {
   const auto intended = run->start + arrival.at;
   const auto late = std::chrono::duration_cast<Micros>(Clock::now() - intended);
   run->tally.start(arrival, late);
-  const auto answer = co_await exchange(run, &request, intended + run->plan.timeout);
+  const std::vector<TimedRequest>& timed = run->plan.phases[arrival.phase].requests;
+  const std::string_view body = timed.empty() ? request.body : timed[arrival.number].body;
+  const auto answer = co_await exchange(run, &request, body, intended + run->plan.timeout);
   --run->outstanding;
   if (!answer) {
     if (run->is_stopping) {
@@ -254,7 +260,8 @@ asio::awaitable<void> send(LoadRun* run, LoadArrival arrival) {
     run->count_error(answer.error().code == ErrorCode::timed_out
                          ? "no complete answer within " + duration_text(run->plan.timeout)
                          : answer.error().message);
-    run->settle(arrival, {.end = LoadEnd::transport_error});
+    const LoadOutcome lost{.end = LoadEnd::transport_error};
+    run->settle(arrival, lost, 0);
     co_return;
   }
   LoadOutcome outcome{.end = load_end_of(answer->status)};
@@ -263,7 +270,7 @@ asio::awaitable<void> send(LoadRun* run, LoadArrival arrival) {
     outcome.peer = run->server_of(*request.target, *answer);
     if (outcome.peer.empty()) outcome.end = LoadEnd::served_local;
   }
-  run->settle(arrival, outcome);
+  run->settle(arrival, outcome, answer->status);
 }
 
 void offer(LoadRun* run, const LoadArrival& arrival) {
@@ -271,7 +278,7 @@ void offer(LoadRun* run, const LoadArrival& arrival) {
   if (run->outstanding >= run->plan.outstanding_max) {
     ++run->report.over_limit;
     run->count_error("not sent: too many requests were open");
-    run->settle(arrival, {.end = LoadEnd::transport_error});
+    run->settle(arrival, {.end = LoadEnd::transport_error}, 0);
     return;
   }
   ++run->outstanding;
@@ -385,7 +392,12 @@ asio::awaitable<void> follow_plan(LoadRun* run) {
     co_return;
   }
   if (run->is_stopping) co_return;
-  run->start = Clock::now();
+  if (run->begin) {
+    run->timer.expires_at(*run->begin);
+    std::ignore = co_await run->timer.async_wait(as_result);
+    if (run->is_stopping) co_return;
+  }
+  run->start = run->begin.value_or(Clock::now());
   run->has_started = true;
   LoadSchedule schedule(run->plan);
   for (auto arrival = schedule.next(); arrival; arrival = schedule.next()) {
@@ -438,6 +450,9 @@ void LoadGenerator::start(OnSecond on_second, OnDone on_done) {
   run_->tasks.spawn(follow_plan(run_.get()));
   run_->tasks.when_empty([run = run_.get()] { run->finish(); });
 }
+
+void LoadGenerator::on_end(OnEnd on_end) { run_->on_end = std::move(on_end); }
+void LoadGenerator::begin_at(Clock::time_point when) { run_->begin = when; }
 
 void LoadGenerator::cancel() {
   if (run_->is_stopping || run_->is_done) return;

@@ -18,6 +18,7 @@
 ///             listens at (unless the phase says which node to expect), conflict for another node.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -26,6 +27,8 @@
 #include "core/base/result.hpp"
 #include "core/workload/plan.hpp"
 #include "core/workload/results.hpp"
+#include "core/workload/schedule.hpp"
+#include "core/workload/tally.hpp"
 
 namespace dfaas {
 
@@ -34,6 +37,9 @@ struct LoadRun;
 class LoadGenerator {
  public:
   using OnSecond = std::function<void(const LoadSecond&)>;
+  /// A request that came to its end; `status` is 0 where there was no complete answer.
+  using OnEnd =
+      std::function<void(const LoadArrival& arrival, const LoadOutcome& outcome, int status)>;
   using OnDone = std::function<void(Result<LoadReport>)>;
 
   /// The executor must be that of a loop with one thread.
@@ -45,6 +51,10 @@ class LoadGenerator {
   LoadGenerator(LoadGenerator&&) = delete;
   LoadGenerator& operator=(LoadGenerator&&) = delete;
 
+  /// Told of each request as it ends. Before start().
+  void on_end(OnEnd on_end);
+  /// The run begins then, not as soon as the targets have answered. Before start().
+  void begin_at(std::chrono::steady_clock::time_point when);
   /// Asks each target at /healthz who it is, then follows the plan. Once.
   void start(OnSecond on_second, OnDone on_done);
   /// Sends nothing more and gives up what is open; the report is of what had ended by then.

@@ -108,6 +108,7 @@ power = { idle_watts = 3, max_watts = 7.5 }
 lie = { advertise_factor = 2, refuses_guests = true, slowdown = 1.5 }
 joins_at = "3s"
 agent = false
+processors = 0.5
   [[node.pool]]
   name = "cpu"
   slots = 2
@@ -136,6 +137,7 @@ rtt = "1ms"
 jitter = "2ms"
 loss = 0.01
 duplicates = 0.02
+bandwidth_mbps = 12.5
 
 [[link]]
 between = ["two-2", "one"]
@@ -194,7 +196,8 @@ nodes = ["two-1", "one"]
        .type = "light",
        .lie = Lie{.advertise_factor = 2, .refuses_guests = true, .slowdown = 1.5},
        .joins_at = seconds{3},
-       .runs_agent = false});
+       .runs_agent = false,
+       .processors = 0.5});
   for (const char* name : {"two-1", "two-2"}) {
     expected.nodes.push_back({.name = *NodeName::parse(name),
                               .pools = {{.name = "cpu", .slots = 1}},
@@ -205,7 +208,8 @@ nodes = ["two-1", "one"]
                      .rtt = Micros{1000},
                      .jitter = Micros{2000},
                      .loss_ratio = 0.01,
-                     .duplicate_ratio = 0.02},
+                     .duplicate_ratio = 0.02,
+                     .bandwidth_mbps = 12.5},
                     {.a = 2, .b = 0, .rtt = Micros{4000}, .loss_ratio = 0.5}};
   expected.loads.push_back({.node = 0,
                             .function = 0,
@@ -370,8 +374,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"no_nodes", function(""), "there is no node: write at least one [[node]]"},
         Bad{"unknown_key", "name = \"a\"\nspeed = 1",
             "line 2: key \"speed\" is not known: name, summary, duration, warm_up, window, stress, "
-            "topology, rtt, jitter, loss, duplicates, edge_probability, handling, function, node, "
-            "link, load, fault are"},
+            "topology, rtt, jitter, loss, duplicates, bandwidth_mbps, edge_probability, handling, "
+            "function, node, link, load, fault are"},
         Bad{"bare_duration", "name = \"a\"\nduration = 60",
             "line 2: duration \"60\" is not a text in quotes"},
         Bad{"no_duration", "name = \"a\"\nduration = \"0s\"",
@@ -634,6 +638,7 @@ Scenario random_scenario(Random& random) {
     if (pick(3) == 0) node.lie = Lie{.advertise_factor = uniform(random, 0, 3)};
     node.power_max_watts = uniform(random, 5, 9);
     node.runs_agent = pick(2) == 0;
+    if (pick(2) == 0) node.processors = uniform(random, 0.1, 4);
     scenario.nodes.push_back(node);
   }
   for (NodeIndex a = 0; a < scenario.nodes.size(); ++a) {
@@ -641,6 +646,7 @@ Scenario random_scenario(Random& random) {
       if (pick(2) == 0) continue;
       scenario.links.push_back(
           {.a = a, .b = b, .rtt = time(), .jitter = time(), .loss_ratio = uniform(random, 0, 1)});
+      if (pick(2) == 0) scenario.links.back().bandwidth_mbps = uniform(random, 1, 1000);
     }
     ScenarioLoad load{.node = a, .function = pick(scenario.functions.size())};
     load.arrivals = static_cast<ArrivalKind>(pick(3));

@@ -106,8 +106,19 @@ TEST(Schedule, MergesOverlappingPhasesInOrderOfTime) {
   LoadPlan plan{.phases = {phase_of("a", Millis{0}, Millis{1000}, 4),
                            phase_of("b", Millis{500}, Millis{1000}, 2)}};
   plan.phases[0].arrivals = plan.phases[1].arrivals = "constant";
-  const std::vector<LoadArrival> expected{{0, Millis{125}}, {0, Millis{375}}, {0, Millis{625}},
-                                          {1, Millis{750}}, {0, Millis{875}}, {1, Millis{1250}}};
+  const std::vector<LoadArrival> expected{{0, Millis{125}, 0}, {0, Millis{375}, 1},
+                                          {0, Millis{625}, 2}, {1, Millis{750}, 0},
+                                          {0, Millis{875}, 3}, {1, Millis{1250}, 1}};
+  EXPECT_EQ(schedule_of(plan), expected);
+}
+
+TEST(Schedule, HasExactlyTheRequestsOfAPhaseWhoseTimesAreKnown) {
+  LoadPlan plan{.phases = {phase_of("a", Millis{100}, Millis{1000}, 0),
+                           phase_of("b", Millis{0}, Millis{1000}, 2)}};
+  plan.phases[0].requests = {{.at = Millis{0}, .body = "x"}, {.at = Millis{500}, .body = "y"}};
+  plan.phases[1].arrivals = "constant";
+  const std::vector<LoadArrival> expected{
+      {0, Millis{100}, 0}, {1, Millis{250}, 0}, {0, Millis{600}, 1}, {1, Millis{750}, 1}};
   EXPECT_EQ(schedule_of(plan), expected);
 }
 

@@ -90,6 +90,15 @@ INSTANTIATE_TEST_SUITE_P(
                "phase name \"a b\" is not 1 to 63 of a-z, A-Z, 0-9, '-', '_', '.'"},
         Broken{"same_name", [](LoadPlan& plan) { plan.phases.push_back(plan.phases[0]); },
                "two phases are called \"warm\""},
+        Broken{"requests_out_of_order",
+               [](LoadPlan& plan) {
+                 plan.phases[0].requests = {{.at = Millis{2}, .body = ""},
+                                            {.at = Millis{1}, .body = ""}};
+               },
+               "phase \"warm\": its requests are not in order of time within 0s and 1s"},
+        Broken{"request_after_the_end",
+               [](LoadPlan& plan) { plan.phases[0].requests = {{.at = seconds{2}, .body = ""}}; },
+               "phase \"warm\": its requests are not in order of time within 0s and 1s"},
         Broken{"host", [](LoadPlan& plan) { plan.phases[0].target.host = "a\r\nb"; },
                "phase \"warm\": target \"a??b:8081\" is not HOST:PORT"},
         Broken{"path", [](LoadPlan& plan) { plan.phases[0].target.path = "/a HTTP/1.1\r\n"; },

@@ -198,6 +198,30 @@ TEST_F(LoadGeneratorTest, SendsExactlyWhatThePlanSaysAndSaysWhoServed) {
   EXPECT_EQ(seconds_[0].counts.served() + seconds_[1].counts.served(), 240U);
 }
 
+TEST_F(LoadGeneratorTest, SendsRequestsOfKnownTimesWithTheirBodiesAndTellsOfEach) {
+  LoadPlan plan;
+  plan.phases = {phase("/own", 0, Millis{300})};
+  plan.phases[0].method = "POST";
+  plan.phases[0].requests = {{.at = Millis{0}, .body = "first"},
+                             {.at = Millis{200}, .body = "2nd"}};
+  auto generator = LoadGenerator::make(context_.get_executor(), std::move(plan));
+  ASSERT_TRUE(generator) << generator.error().message;
+  std::vector<LoadArrival> ended;
+  const auto begin = std::chrono::steady_clock::now() + Millis{100};
+  (*generator)->begin_at(begin);
+  (*generator)->on_end([&](const LoadArrival& arrival, const LoadOutcome& outcome, int status) {
+    EXPECT_EQ(outcome.end, LoadEnd::served_local);
+    EXPECT_EQ(status, 200);
+    EXPECT_GE(std::chrono::steady_clock::now(), begin + arrival.at);
+    EXPECT_EQ(server_.bodies["/own"], arrival.number == 0 ? "first" : "2nd");
+    ended.push_back(arrival);
+  });
+  (*generator)
+      ->start([](const LoadSecond&) {}, [&](const Result<LoadReport>&) { context_.stop(); });
+  context_.run();
+  EXPECT_EQ(ended, (std::vector<LoadArrival>{{0, Millis{0}, 0}, {0, Millis{200}, 1}}));
+}
+
 TEST_F(LoadGeneratorTest, TellsRefusedFromFailedFromUnanswered) {
   LoadPlan plan;
   for (const char* path :

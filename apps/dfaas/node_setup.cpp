@@ -381,6 +381,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
       {"DFAAS_CERT", directory.certificate_and_key().string()},
       {"DFAAS_CA", directory.authorities().string()},
       {"DFAAS_USER_CONNECTIONS", settings.text("user.connections_per_source")},
+      {"DFAAS_USER_WRONG", settings.text("user.wrong_credentials_per_minute")},
       {"DFAAS_VERSION", DFAAS_VERSION}};
   if (const std::string& certificate = settings.text("user.certificate"); !certificate.empty()) {
     if (auto checked = check_user_certificate(certificate); !checked) {

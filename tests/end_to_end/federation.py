@@ -31,7 +31,8 @@ BINARY = os.environ.get(
     "DFAAS_BINARY", str(Path(__file__).resolve().parents[2] / "build" / "dev" / "dfaas"))
 
 #: Short periods, so that tests wait for little; and nothing is fetched from anywhere.
-FAST = {"strategy.period_ms": 500, "exchange.heartbeat_ms": 100, "images.registries": ""}
+FAST = {"strategy.period_ms": 500, "exchange.heartbeat_ms": 100, "images.registries": "",
+        "user.wrong_credentials_per_minute": 1_000_000}
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 25.0

@@ -257,7 +257,7 @@ def test_program_that_went_away_is_a_500_and_comes_back(light):
 
 
 def test_wrong_gateway_address_is_named():
-    for gateway in ("https://127.0.0.1:1", "127.0.0.1:notaport", "http://"):
+    for gateway in ("https://", "127.0.0.1:notaport", "http://"):
         done = dfaas("list", "-g", gateway, check=False)
         assert gateway in sentence_of(done) and done.returncode == 2, gateway
 

@@ -91,7 +91,8 @@ def test_certificate_that_cannot_be_used_stops_the_start(tmp_path, server_certif
 
 
 def test_paths_of_the_system_are_guarded():
-    with Federation("fresh", connect=False) as federation:
+    with Federation("fresh", connect=False,
+                    settings={"user.wrong_credentials_per_minute": 20}) as federation:
         fresh = federation["fresh"]
         answer = fresh.system("GET", "/system/functions")
         assert answer.status == 200

@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 69> table{{
+constexpr std::array<Setting, 70> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -195,6 +195,8 @@ constexpr std::array<Setting, 69> table{{
      ""},
     {"user.connections_per_source", integer, "", 1, 8000, "", "2000",
      "connections that one address may have at user.bind; more are closed at once", ""},
+    {"user.wrong_credentials_per_minute", integer, "", 1, 1000000, "", "20",
+     "wrong credentials for /system that one address may send; then it gets 429 for a minute", ""},
 }};
 
 std::string_view kind_text(SettingKind kind) {

@@ -5,7 +5,7 @@
 # make help      the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sanitize fuzz soak bench format check clean
+.PHONY: help setup build demo test sanitize fuzz soak chaos bench package container format check clean
 
 jobs ?= $(shell nproc)
 preset ?= dev
@@ -39,10 +39,23 @@ soak: build  ## Half load and a deployment each second for 15 minutes: nothing m
 	@DFAAS_BINARY=$(CURDIR)/build/release/dfaas DFAAS_SOAK_SECONDS=$(or $(seconds),900) \
 	  /usr/bin/python3 -m pytest -q -rP tests/end_to_end/test_soak.py
 
+chaos: build  ## Random faults every few seconds under load for 20 minutes (seconds=1200 seed=1)
+	@DFAAS_BINARY=$(CURDIR)/build/release/dfaas DFAAS_CHAOS_SECONDS=$(or $(seconds),1200) \
+	  DFAAS_CHAOS_SEED=$(or $(seed),1) \
+	  /usr/bin/python3 -m pytest -q -rP tests/end_to_end/test_chaos.py
+
 bench: build  ## Measure against the bars; writes build/bench/results.json
 	@cmake --preset bench --log-level=WARNING
 	@cmake --build --preset bench -j $(jobs)
 	@bench/run
+
+package: build  ## Make the Debian package build/package/dfaas_VERSION_ARCHITECTURE.deb
+	@cmake --build --preset release -j $(jobs) --target package_files
+	@rm -f build/package/dfaas_*.deb
+	@cpack --config build/release/CPackConfig.cmake
+
+container: package  ## Make the container image dfaas with podman or docker (engine=buildah for another)
+	@packaging/build-container $(engine)
 
 format:  ## Format the sources
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format-19 -i

@@ -22,6 +22,7 @@
 #include "core/openfaas/deployment.hpp"
 #include "core/openfaas/status.hpp"
 #include "live/files/files.hpp"
+#include "live/tls/secure_fetch.hpp"
 
 namespace dfaas {
 namespace {
@@ -156,6 +157,10 @@ Result<void> describe(const ClientOptions& options) {
       status->deployment.function.name(), status->deployment.function.space(),
       status->deployment.image, status->deployment.process, status->created_at,
       status->invocation_count, status->available_replicas > 0 ? "ready" : "not ready");
+  if (!status->image_digest.empty()) {
+    fmt::print("digest       {}\nsize         {:.1f} MB\n", status->image_digest,
+               static_cast<double>(status->image_bytes) / (1U << 20U));
+  }
   for (const auto& [label, value] : status->deployment.labels) {
     fmt::print("label        {}={}\n", label, value);
   }
@@ -224,13 +229,9 @@ void add_gateway_options(CLI::App& command, DeployTargets& targets) {
 Result<GatewayAddress> parse_gateway(const std::string& url) {
   std::string_view rest = url;
   constexpr std::string_view scheme = "http://";
-  if (rest.starts_with("https://")) {
-    return fail(
-        ErrorCode::invalid_input,
-        fmt::format("gateway {}: https is not spoken by this client; use http:// on the node "
-                    "itself or a tunnel",
-                    in_quotes(url)));
-  }
+  constexpr std::string_view secure_scheme = "https://";
+  const bool is_secure = rest.starts_with(secure_scheme);
+  if (is_secure) rest.remove_prefix(secure_scheme.size());
   if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
   while (rest.ends_with('/')) rest.remove_suffix(1);
   GatewayAddress address;
@@ -242,13 +243,16 @@ Result<GatewayAddress> parse_gateway(const std::string& url) {
     rest = rest.substr(at + 1);
   }
   const bool has_port = rest.rfind(':') != std::string_view::npos && !rest.ends_with(']');
-  auto endpoint = Endpoint::parse(has_port ? std::string(rest) : std::string(rest) + ":80");
+  const char* otherwise = is_secure ? ":443" : ":80";
+  auto endpoint = Endpoint::parse(has_port ? std::string(rest) : std::string(rest) + otherwise);
   if (!endpoint) {
     return fail(ErrorCode::invalid_input,
-                fmt::format("gateway {} is not http://[USER:PASSWORD@]HOST:PORT", in_quotes(url)));
+                fmt::format("gateway {} is not http://[USER:PASSWORD@]HOST:PORT, nor with https",
+                            in_quotes(url)));
   }
   address.host = std::string(rest);
   address.endpoint = std::move(*endpoint);
+  address.is_secure = is_secure;
   return address;
 }
 
@@ -331,8 +335,12 @@ Result<HttpReply> call_gateway(const GatewayAddress& gateway, const std::string&
     head.headers.set("Authorization",
                      "Basic " + base64_encode(gateway.user + ":" + gateway.password));
   }
-  return fetch_blocking(gateway.endpoint, std::move(head), std::move(body), patience,
-                        answer_bytes_max);
+  if (!gateway.is_secure) {
+    return fetch_blocking(gateway.endpoint, std::move(head), std::move(body), patience,
+                          answer_bytes_max);
+  }
+  const SecurePlace place{.address = gateway.endpoint, .id = {}, .own = {}};
+  return secure_fetch_blocking(place, std::move(head), std::move(body), patience, answer_bytes_max);
 }
 
 Result<std::string> get_local(const std::string& directory, const std::string& socket,
@@ -377,7 +385,11 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
     command->add_option("name", options->name, "NAME or NAME.NAMESPACE");
     command->add_option("-f,--file", options->file,
                         "A FunctionDeployment as JSON, instead of options");
-    command->add_option("--image", options->image, "host: or host:PROGRAM")->capture_default_str();
+    command
+        ->add_option("--image", options->image,
+                     "host:, host:PROGRAM, dir:NAME, oci:PATH[:TAG], docker-archive:FILE[:REF] "
+                     "or a registry's name")
+        ->capture_default_str();
     command->add_option("--process,--fprocess", options->process,
                         "Command line, on this node's programs");
     command->add_option("-e,--env", options->env, "NAME=VALUE; may be repeated")

@@ -22,9 +22,10 @@ struct GatewayAddress {
   std::string host;
   std::string user;
   std::string password;
+  bool is_secure = false;  ///< https.
 };
 
-/// "http://user:password@host:port". Errors: invalid_input naming the text.
+/// "http://user:password@host:port", or https. Errors: invalid_input naming the text.
 Result<GatewayAddress> parse_gateway(const std::string& url);
 
 /// One call. Errors: what the network says; denied for 401; else the answer, whatever its status.

@@ -36,11 +36,19 @@ void add_output_option(CLI::App& command, std::string& format);
 /// The absolute path of this very program.
 std::string own_binary();
 
+/// That of dfaas-launcher: beside this program where it was built, in ../lib/dfaas where it is installed.
+std::string launcher_binary();
+
+/// Where `program` is in the PATH of this process; empty if it is not.
+std::string find_on_path(std::string_view program);
+
 void add_agent_command(CLI::App& root, ExitStatus& status);
 void add_author_commands(CLI::App& root, ExitStatus& status);
 void add_client_commands(CLI::App& root, ExitStatus& status);
+void add_completion_command(CLI::App& root, ExitStatus& status);
 void add_config_command(CLI::App& root, ExitStatus& status);
 void add_demo_command(CLI::App& root, ExitStatus& status);
+void add_doctor_command(CLI::App& root, ExitStatus& status);
 /// `dfaas federation` and `dfaas join`.
 void add_federation_commands(CLI::App& root, ExitStatus& status);
 void add_gateway_command(CLI::App& root, ExitStatus& status);

@@ -22,11 +22,11 @@
 #include "core/membership/serf_rpc.hpp"
 #include "live/files/files.hpp"
 #include "live/membership/membership.hpp"
-#include "live/membership/secure_fetch.hpp"
 #include "live/node/node_directory.hpp"
 #include "live/pki/authority.hpp"
 #include "live/pki/revocation.hpp"
 #include "live/pki/trust_bundle.hpp"
+#include "live/tls/secure_fetch.hpp"
 
 namespace dfaas {
 namespace {
@@ -334,7 +334,7 @@ Result<void> revoke(const FederationOptions& options) {
   if (!trust) return tl::unexpected(trust.error());
   const auto id = find_node(options, *trust);
   if (!id) return tl::unexpected(id.error());
-  if (id->text() == (*trust)["id"]) {
+  if (id->text() == (*trust)["id"].get<std::string>()) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("{} is this very node: revoke it from another one", id->text()));
   }

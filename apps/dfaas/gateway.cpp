@@ -13,6 +13,7 @@
 #include "live/gateway/gateway.hpp"
 #include "live/telemetry/log.hpp"
 
+#include <sys/utsname.h>
 #include <unistd.h>
 
 namespace dfaas {
@@ -76,6 +77,47 @@ ReplicaDefaults replica_defaults(const Settings& settings) {
           .host_network_allowed = settings.text("sandbox.host_network") == "yes"};
 }
 
+/// What programs that fetch images need of our environment: where to look for what, proxies, certificates.
+std::vector<std::string> fetching_environment() {
+  std::vector<std::string> environment;
+  for (const char* name :
+       {"PATH", "HOME", "XDG_CONFIG_HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy",
+        "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}) {
+    const char* value = std::getenv(name);  // NOLINT: before any thread of ours.
+    if (value != nullptr) environment.push_back(std::string(name) + "=" + value);
+  }
+  return environment;
+}
+
+/// Has this machine a policy for the signatures of images? Without one, skopeo would refuse them all.
+bool has_signature_policy() {
+  const char* home = std::getenv("HOME");  // NOLINT: before any thread of ours.
+  const std::string own = std::string(home == nullptr ? "" : home) + "/.config/containers";
+  std::error_code ignored;  // What cannot be looked at is not there.
+  return std::filesystem::exists(own + "/policy.json", ignored) ||
+         std::filesystem::exists("/etc/containers/policy.json", ignored);
+}
+
+ImageSettings image_settings(const Settings& settings, const NodeDirectory& directory) {
+  constexpr std::uint64_t megabyte = 1ULL << 20U;
+  utsname names{};
+  ::uname(&names);
+  return {.sources = directory.images(),
+          .directory = directory.unpacked_images(),
+          .credentials = directory.registry_credentials(),
+          .skopeo = find_on_path("skopeo"),
+          .umoci = find_on_path("umoci"),
+          .setpriv = find_on_path("setpriv"),
+          .environment = fetching_environment(),
+          .has_policy = has_signature_policy(),
+          .registries = settings.text("images.registries"),
+          .architecture = std::string(image_architecture(static_cast<const char*>(names.machine))),
+          .unpacked_bytes_max =
+              static_cast<std::uint64_t>(settings.integer("images.unpacked_mb")) * megabyte,
+          .time_limit = settings.millis("images.time_limit_ms"),
+          .keep = settings.millis("images.keep_ms")};
+}
+
 /// The listening socket that a supervisor holds for us (LISTEN_FDS of systemd), else our own.
 Result<UnixAcceptor> user_acceptor(boost::asio::any_io_executor executor,
                                    const NodeDirectory& directory) {
@@ -107,8 +149,8 @@ Result<void> run(const NodeOptions& options) {
        .store_catalogue = std::string(store_catalogue),
        .system_user = std::string(trim(split(*user, '\n').front())),
        .system_password = std::string(trim(split(*password, '\n').front())),
-       .launcher = std::filesystem::path(own_binary()).parent_path() / "dfaas-launcher",
-       .images = directory.images(),
+       .launcher = launcher_binary(),
+       .images = image_settings(settings, directory),
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
        .database = directory.function_database(),
@@ -128,6 +170,8 @@ Result<void> run(const NodeOptions& options) {
            static_cast<std::uint64_t>(settings.integer("gateway.async_body_bytes_max")),
        .buffered_body_bytes =
            static_cast<std::size_t>(settings.integer("gateway.buffered_body_bytes")),
+       .body_bytes_per_second_min =
+           static_cast<int>(settings.integer("gateway.body_bytes_per_second_min")),
        .log_follow_time = settings.millis("gateway.log_follow_ms"),
        .replicas_max = static_cast<int>(settings.integer("gateway.replicas_max")),
        .cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency())),

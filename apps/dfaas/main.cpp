@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
 /// dfaas: one binary, a table of subcommands.
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include <CLI/CLI.hpp>
 
 #include "apps/dfaas/commands.hpp"
+#include "core/base/text.hpp"
 
 namespace dfaas {
 
@@ -35,17 +40,35 @@ std::string own_binary() {
   return error ? std::string("/usr/bin/dfaas") : path.string();
 }
 
+std::string launcher_binary() {
+  const std::filesystem::path directory = std::filesystem::path(own_binary()).parent_path();
+  const std::filesystem::path beside = directory / "dfaas-launcher";
+  std::error_code error;
+  if (std::filesystem::exists(beside, error)) return beside.string();
+  return (directory.parent_path() / "lib/dfaas/dfaas-launcher").string();
+}
+
+std::string find_on_path(std::string_view program) {
+  const char* path = std::getenv("PATH");  // NOLINT: before any thread of ours.
+  for (const std::string_view directory : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+    if (!directory.starts_with('/')) continue;
+    const std::string place = std::string(directory) + "/" + std::string(program);
+    if (::access(place.c_str(), X_OK) == 0) return place;
+  }
+  return {};
+}
+
 namespace {
 
 using AddCommand = void (*)(CLI::App& root, ExitStatus& status);
 
 /// In the order in which `dfaas --help` shows them.
 constexpr AddCommand commands[] = {
-    add_demo_command,     add_author_commands, add_client_commands, add_load_command,
-    add_node_command,     add_peers_command,   add_status_command,  add_why_command,
-    add_strategy_command, add_sim_command,     add_config_command,  add_federation_commands,
-    add_pki_command,      add_gossip_commands, add_version_command, add_gateway_command,
-    add_agent_command,
+    add_demo_command,       add_author_commands, add_client_commands, add_load_command,
+    add_node_command,       add_peers_command,   add_status_command,  add_why_command,
+    add_strategy_command,   add_sim_command,     add_config_command,  add_federation_commands,
+    add_doctor_command,     add_pki_command,     add_gossip_commands, add_version_command,
+    add_completion_command, add_gateway_command, add_agent_command,
 };
 
 }  // namespace

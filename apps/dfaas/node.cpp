@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -9,6 +18,23 @@
 namespace dfaas {
 namespace {
 
+/// Tells systemd, if it started us and waits to hear it, that the node serves: sd_notify(3) without its library.
+void notify_service_manager(std::string_view state) {
+  const char* path = std::getenv("NOTIFY_SOCKET");  // NOLINT: one thread.
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path == nullptr || std::strlen(path) >= sizeof address.sun_path) return;
+  const std::string_view name(path);
+  name.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (name.starts_with('@')) address.sun_path[0] = '\0';
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  const int descriptor = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  // NOLINTNEXTLINE: how sockets are addressed.
+  ::sendto(descriptor, state.data(), state.size(), 0, reinterpret_cast<const sockaddr*>(&address),
+           size);  // One that cannot be told gives up on us by itself.
+  ::close(descriptor);
+}
+
 Result<void> run(const NodeOptions& options) {
   boost::asio::io_context context(1);
   auto node = RunningNode::prepare(context.get_executor(), options);
@@ -17,6 +43,7 @@ Result<void> run(const NodeOptions& options) {
   bool is_stopping = false;
   const auto stop = [&] {
     if (std::exchange(is_stopping, true)) return;
+    notify_service_manager("STOPPING=1");
     (*node)->stop([&context] { context.stop(); });
   };
   (*node)->start([&](Result<void> started) {
@@ -29,6 +56,7 @@ Result<void> run(const NodeOptions& options) {
     fmt::print("node {} ({}) serves users at {}\n", identity.name.text(), identity.id.text(),
                identity.settings.text("user.bind"));
     std::fflush(stdout);
+    notify_service_manager("READY=1");
   });
   run_until_stopped(context, stop);
   return result;

@@ -68,6 +68,17 @@ std::string version_text(const std::string& program) {
   return output;
 }
 
+}  // namespace
+
+std::string find_program(std::string_view name) {
+  for (const char* directory :
+       {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
+    const fs::path path = fs::path(directory) / name;
+    if (::access(path.c_str(), X_OK) == 0) return path.string();
+  }
+  return {};
+}
+
 Result<std::string> find_haproxy(const std::string& chosen) {
   if (!chosen.empty() && ::access(chosen.c_str(), X_OK) != 0) {
     return fail(ErrorCode::not_found,
@@ -92,17 +103,6 @@ Result<std::string> find_haproxy(const std::string& chosen) {
                             in_quotes(output.substr(0, output.find('\n')))));
   }
   return program;
-}
-
-}  // namespace
-
-std::string find_program(std::string_view name) {
-  for (const char* directory :
-       {"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin"}) {
-    const fs::path path = fs::path(directory) / name;
-    if (::access(path.c_str(), X_OK) == 0) return path.string();
-  }
-  return {};
 }
 
 Result<void> check_port(const Settings& settings, std::string_view name, int socket_type) {
@@ -134,6 +134,15 @@ Result<void> check_port(const Settings& settings, std::string_view name, int soc
 }
 
 namespace {
+
+/// HAProxy would tell it, too, but only after everything else was started.
+Result<void> check_user_certificate(const std::string& file) {
+  const auto pem = read_file(file, 1U << 20U);
+  auto checked = pem ? check_key_matches(*pem, *pem) : Result<void>(tl::unexpected(pem.error()));
+  if (checked) return {};
+  return tl::unexpected(
+      std::move(checked).error().within(fmt::format("setting user.certificate: {}", file)));
+}
 
 Result<int> listen_for_users(const std::string& path) {
   sockaddr_un address{};
@@ -357,7 +366,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   state->user_descriptor = *users;
 
   const std::string& join_bind = settings.text("join.bind");
-  const std::map<std::string, std::string> front_door_environment{
+  std::map<std::string, std::string> front_door_environment{
       {"DFAAS_NODE_ID", state->identity.id.text()},
       {"DFAAS_USER_BIND", settings.text("user.bind")},
       {"DFAAS_PEER_BIND", settings.text("peer.bind")},
@@ -367,7 +376,15 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
       {"DFAAS_RUN", directory.run().string()},
       {"DFAAS_MAPS", directory.maps().string()},
       {"DFAAS_CERT", directory.certificate_and_key().string()},
-      {"DFAAS_CA", directory.authorities().string()}};
+      {"DFAAS_CA", directory.authorities().string()},
+      {"DFAAS_USER_CONNECTIONS", settings.text("user.connections_per_source")},
+      {"DFAAS_VERSION", DFAAS_VERSION}};
+  if (const std::string& certificate = settings.text("user.certificate"); !certificate.empty()) {
+    if (auto checked = check_user_certificate(certificate); !checked) {
+      return pass_on(std::move(checked));
+    }
+    front_door_environment["DFAAS_USER_CERT"] = certificate;
+  }
   std::vector<std::string> own{own_binary(), "", "--dir", directory.root().string()};
   for (const std::string& text : options.overrides) {
     own.emplace_back("--set");

@@ -36,7 +36,8 @@ struct NodeInit {
 
 /// In the directories of programs of the system; empty where it is in none.
 std::string find_program(std::string_view name);
-/// Is the address of this setting free? Tried by binding it. `socket_type`: SOCK_STREAM or SOCK_DGRAM.
+/// Is the address of this setting free? Tried by binding it. `socket_type`: SOCK_STREAM or SOCK_DGRAM. Errors:
+/// conflict, naming it.
 Result<void> check_port(const Settings& settings, std::string_view name,
                         int socket_type = SOCK_STREAM);
 
@@ -53,6 +54,9 @@ struct MadeIdentity {
 using MakeIdentity = std::function<Result<MadeIdentity>(const NodeDirectory& draft)>;
 /// The same with an identity that comes from elsewhere.
 Result<NodeId> init_node(const NodeInit& init, const MakeIdentity& make_identity);
+
+/// The HAProxy to run; `chosen` is the setting haproxy.program. Errors: not_found, unavailable when it is too old.
+Result<std::string> find_haproxy(const std::string& chosen);
 
 /// A node whose programs run. Destroy it only after stop().
 class RunningNode {

@@ -30,8 +30,8 @@ from waiting import (children_of, command_line, descendants_of, end_process, pro
 BINARY = os.environ.get(
     "DFAAS_BINARY", str(Path(__file__).resolve().parents[2] / "build" / "dev" / "dfaas"))
 
-#: Short periods, so that tests wait for little.
-FAST = {"strategy.period_ms": 500, "exchange.heartbeat_ms": 100}
+#: Short periods, so that tests wait for little; and nothing is fetched from anywhere.
+FAST = {"strategy.period_ms": 500, "exchange.heartbeat_ms": 100, "images.registries": ""}
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 25.0

@@ -208,7 +208,7 @@ def test_haproxy_that_is_too_old_is_named_with_its_version(stopped, version):
     ({"process": "bin/cat"}, ["bin/cat", "absolute"]),
     ({"process": ""}, ["names no program"]),
     ({"process": "cat 'open"}, ["open"]),
-    ({"process": "cat", "image": "figlet:latest"}, ["figlet:latest", "host:"]),
+    ({"process": "cat", "image": "figlet:latest"}, ["figlet:latest", "images.registries", "host:"]),
     ({"process": "cat", "labels": {"dfaas.slots": "many"}}, ["dfaas.slots", "many", "number"]),
     ({"process": "cat", "labels": {"dfaas.slots": "0"}}, ["dfaas.slots", "0", "1 to"]),
     ({"process": "cat", "labels": {"dfaas.slots": "-1"}}, ["dfaas.slots", "-1"]),

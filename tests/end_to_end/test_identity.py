@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Who may speak for whom: identities are proved by certificates, never asserted by headers."""
 
+import collections
+import http.server
+import ssl
 import subprocess
+import threading
 
 import clients
+import load
 import pytest
 from federation import Federation, dfaas, free_ports
 from waiting import wait_until
@@ -229,3 +234,66 @@ def test_listed_neighbour_is_known_all_the_time_after_a_restart():
             is_up = light.peer_state(mid) == "up"
             answer = on_peer_port(light, context, [f"DFaaS-Node-ID: {mid.id}"])
             assert answer.status != 403, answer
+
+
+class Impostor:
+    """An HTTP server over TLS that answers everything with "stolen" and the id of a node, and counts."""
+
+    def __init__(self, port, certificate, node_id):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.asked = collections.Counter()
+        impostor = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                impostor.asked[self.path] += 1
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response(200)
+                self.send_header("Content-Length", "6")
+                self.send_header("DFaaS-Node-ID", node_id)
+                self.end_headers()
+                self.wfile.write(b"stolen")
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler,
+                                                       bind_and_activate=False)
+        self._server.allow_reuse_address = True
+        self._server.server_bind()
+        self._server.server_activate()
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._server.handle_error = lambda *_: None
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_answers_of_another_server_in_place_of_a_node_reach_nobody(tmp_path):
+    """globex signs the name of mid, and its server takes the address of mid: TLS is content, the key is not."""
+    names = {"exchange.heartbeat_ms": 1000, "dispatcher.user_wait_ratio": "100"}
+    with Federation("light", "mid", "foreign", organisations={"foreign": "globex"},
+                    settings=names) as federation:
+        light, mid = federation["light"], federation["mid"]
+        federation.deploy("nap", "sleep 0.3", {"light": 1, "mid": 8})
+        calls = load.open_loop(light.user_port, "/function/nap", per_second=10, seconds=2).join()
+        assert load.served_by(calls)[mid.id] > 5
+        certificate = issue_certificate(tmp_path, mid.id, federation.authority("globex"))
+        mid.crash()
+        impostor = Impostor(mid.peer_port, certificate, mid.id)
+        try:
+            calls = load.open_loop(light.user_port, "/function/nap", per_second=10, seconds=6).join()
+        finally:
+            impostor.close()
+        print("measured: the other server was asked for", dict(impostor.asked), "answers",
+              dict(load.statuses(calls)))
+        assert impostor.asked["/function/nap.openfaas-fn"] + impostor.asked["/healthz"] > 0
+        assert not [call for call in calls if b"stolen" in call.body]
+        assert load.statuses(calls).keys() <= {200, 502, 503}, load.statuses(calls)

@@ -18,6 +18,7 @@
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
 #include "core/openfaas/deployment.hpp"
+#include "core/openfaas/image.hpp"
 #include "core/openfaas/route.hpp"
 #include "core/openfaas/status.hpp"
 #include "core/scenario/import_azure.hpp"
@@ -96,6 +97,28 @@ void run_deployment(std::string_view bytes) {
   if (!is_accepted(read)) return;
   DFAAS_ASSERT(deployment_from_json(deployment_to_json(*read)) == *read,
                "a deployment keeps its meaning");
+}
+
+/// What images and their names say, and what the programs that read them complain of.
+void run_image(std::string_view bytes) {
+  if (const auto name = parse_image(bytes); is_accepted(name) && is_container(*name)) {
+    const bool is_local = name->kind != ImageKind::registry;
+    DFAAS_ASSERT(!name->place.empty() && name->place.front() != '/', "a place is below another");
+    DFAAS_ASSERT(name->place.find("..") == std::string::npos || !is_local ||
+                     ("/" + name->place + "/").find("/../") == std::string::npos,
+                 "a path stays below its directory");
+    DFAAS_ASSERT(parse_image(name->text) == *name, "a name keeps its meaning");
+  }
+  std::ignore = is_accepted(manifest_from_json(bytes));
+  if (const auto config = image_config_from_json(bytes); is_accepted(config)) {
+    const auto again = image_config_from_json(image_config_to_json(*config));
+    DFAAS_ASSERT(again.has_value(), "what was written can be read");
+    FunctionDeployment deployment{.function = FunctionName::parse("f").value(), .image = "oci:f"};
+    std::ignore = is_accepted(plan_image_run(deployment, *config));
+  }
+  if (const std::string complaint = last_complaint(bytes); !complaint.empty()) {
+    check_sentence(complaint);
+  }
 }
 
 void run_deletion(std::string_view bytes) {
@@ -395,10 +418,11 @@ void run_serf(std::string_view bytes) {
   check_sentence(join_complaint("a:1", bytes));
 }
 
-constexpr std::array<FuzzTarget, 19> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 20> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
+                                            {"image", run_image},
                                             {"import_azure", run_import_azure},
                                             {"import_original", run_import_original},
                                             {"load_plan", run_load_plan},

@@ -97,8 +97,10 @@ std::string deletion_to_json(const FunctionName& function) {
   return json_text({{"functionName", function.name()}, {"namespace", function.space()}});
 }
 
-std::string digest_input(const FunctionDeployment& deployment) {
-  std::string text = "image " + deployment.image + "\nprocess " + deployment.process + "\n";
+std::string digest_input(const FunctionDeployment& deployment, std::string_view image_digest) {
+  std::string text = "image ";
+  text += image_digest.empty() ? deployment.image : image_digest;
+  text += "\nprocess " + deployment.process + "\n";
   for (const auto& [key, value] : deployment.env) text += "env " + key + "\n";
   return text;
 }

@@ -20,7 +20,7 @@ namespace dfaas {
 
 struct FunctionDeployment {
   FunctionName function;
-  std::string image;    ///< "host:" or "host:PROGRAM".
+  std::string image;    ///< See parse_image().
   std::string process;  ///< envProcess: the command line.
   std::map<std::string, std::string> env;
   std::map<std::string, std::string> labels;
@@ -43,7 +43,8 @@ Result<FunctionName> deletion_from_json(std::string_view text);
 std::string deletion_to_json(const FunctionName& function);
 
 /// What must be equal on two nodes for one to stand in for the other: image, process and the names
-/// of environment variables. Their values, labels and limits may differ by site.
-std::string digest_input(const FunctionDeployment& deployment);
+/// of environment variables. Their values, labels and limits may differ by site. Of a container image, the digest
+/// of its manifest counts and not its name.
+std::string digest_input(const FunctionDeployment& deployment, std::string_view image_digest = {});
 
 }  // namespace dfaas

@@ -19,6 +19,10 @@ json to_object(const FunctionStatus& status) {
   out["invocationCount"] = status.invocation_count;
   out["replicas"] = status.replicas;
   out["availableReplicas"] = status.available_replicas;
+  if (!status.image_digest.empty()) {
+    out["imageDigest"] = status.image_digest;
+    out["imageBytes"] = status.image_bytes;
+  }
   return out;
 }
 
@@ -39,6 +43,9 @@ FunctionStatus read_status(const Fields& fields) {
   status.replicas = static_cast<int>(fields.integer_or("replicas", 0, 1'000'000, 0));
   status.available_replicas =
       static_cast<int>(fields.integer_or("availableReplicas", 0, 1'000'000, 0));
+  status.image_digest = fields.text_or("imageDigest", 200, "");
+  status.image_bytes =
+      static_cast<std::uint64_t>(fields.integer_or("imageBytes", 0, 1LL << 60U, 0));
   return status;
 }
 

@@ -3,6 +3,7 @@
 /// What the OpenFaaS API tells of functions and of the provider.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ struct FunctionStatus {
   double invocation_count = 0;
   int replicas = 0;
   int available_replicas = 0;
+  std::string image_digest;       ///< Of a container image, else empty.
+  std::uint64_t image_bytes = 0;  ///< Unpacked.
 };
 
 std::string function_status_json(const FunctionStatus& status);

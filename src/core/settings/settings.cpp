@@ -15,7 +15,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 56> table{{
+constexpr std::array<Setting, 63> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -52,6 +52,11 @@ constexpr std::array<Setting, 56> table{{
      "largest request body of an asynchronous call", ""},
     {"gateway.async_calls_max", integer, "", 1, 10000000, "", "100000",
      "asynchronous calls that may wait", ""},
+    {"gateway.body_bytes_per_second_min", integer, "bytes/s", 1, 1000000000, "", "1000",
+     "a request body that waits for its sender more than 5 s beyond this pace is given up with "
+     "408: it "
+     "holds a slot",
+     ""},
     {"gateway.buffered_body_bytes", integer, "bytes", 0, 1048576, "", "16384",
      "bodies up to this are kept beside the head, so that they can be offered twice", ""},
     {"gateway.exec_timeout_ms", integer, "ms", 1, 86400000, "", "60000",
@@ -84,6 +89,15 @@ constexpr std::array<Setting, 56> table{{
     {"haproxy.program", text, "", 0, 0, "", "",
      "path of haproxy, 2.6 or newer; empty for the one in /usr/local/sbin, /usr/sbin or /usr/bin",
      ""},
+    {"images.keep_ms", integer, "ms", 0, 604800000, "", "600000",
+     "how long an unpacked image stays that no function uses any more", ""},
+    {"images.registries", text, "", 0, 0, "", "*",
+     "registries that images may be fetched from, as HOST, HOST:PORT or HOST/PATH, separated by "
+     "blanks; * for all, empty for none",
+     ""},
+    {"images.time_limit_ms", integer, "ms", 1000, 86400000, "", "600000",
+     "longest time to fetch and unpack one image; a deployment waits 55 s of it", ""},
+    {"images.unpacked_mb", integer, "MB", 1, 1048576, "", "2048", "largest image, unpacked", ""},
     {"join.address", optional_address, "", 0, 0, "", "",
      "where other machines reach join.bind, as written into invitations; empty for join.bind "
      "itself",
@@ -160,6 +174,12 @@ constexpr std::array<Setting, 56> table{{
     {"strategy.period_ms", integer, "ms", 500, 600000, "", "2000", "time between two plans",
      "AGENT_RECALC_PERIOD"},
     {"user.bind", address, "", 0, 0, "", "0.0.0.0:8080", "where users call functions", ""},
+    {"user.certificate", text, "", 0, 0, "", "",
+     "PEM file of a certificate, those above it and its key: users then speak https at user.bind; "
+     "empty for http",
+     ""},
+    {"user.connections_per_source", integer, "", 1, 8000, "", "2000",
+     "connections that one address may have at user.bind; more are closed at once", ""},
 }};
 
 std::string_view kind_text(SettingKind kind) {

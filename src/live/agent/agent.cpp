@@ -548,6 +548,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       if (!best || (best->slot == 0 && candidate->slot > 0)) best = candidate;
     }
     std::vector<ProvedMember> members;
+    members.reserve(by_id.size());
     for (const auto& [id, candidate] : by_id) {
       const bool is_silent =
           candidate->not_up_since && time > *candidate->not_up_since + silence_patience;
@@ -627,6 +628,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       groups.push_back(candidate->group());
     }
     std::vector<ProofWish> wishes;
+    wishes.reserve(due.size());
     for (std::size_t index = 0; index < due.size(); ++index) {
       wishes.push_back({.index = index,
                         .group = groups[index],
@@ -825,8 +827,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       const auto head = co_await connection.read_head(idle);
       if (!head) co_return;
       if (head->method == "POST" && Trust::is_for_peers(head->target)) {
-        const RequestHead asked = *head;
-        co_await answer_peer(self, &connection, asked);
+        co_await answer_peer(self, &connection, *head);
         continue;
       }
       if (head->method != "POST" || head->target != "/dfaas/v1/exchange") {

@@ -19,13 +19,13 @@
 #include "core/json/fields.hpp"
 #include "live/files/files.hpp"
 #include "live/membership/membership.hpp"
-#include "live/membership/secure_fetch.hpp"
 #include "live/net/task_group.hpp"
 #include "live/pki/authority.hpp"
 #include "live/pki/issuer.hpp"
 #include "live/pki/revocation.hpp"
 #include "live/pki/trust_bundle.hpp"
 #include "live/telemetry/log.hpp"
+#include "live/tls/secure_fetch.hpp"
 
 namespace dfaas {
 namespace {
@@ -279,8 +279,7 @@ struct Trust::State : std::enable_shared_from_this<Trust::State> {
     const fs::path file = directory.certificate_and_key();
     const auto both = read_file(file, file_bytes_max);
     if (!both) co_return;
-    const std::string text = *both;
-    if (auto done = co_await self->front_door->replace_certificate(file, text); !done) {
+    if (auto done = co_await self->front_door->replace_certificate(file, *both); !done) {
       log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
     }
     log_event(LogLevel::info, "certificate_changed",
@@ -332,16 +331,15 @@ struct Trust::State : std::enable_shared_from_this<Trust::State> {
       head.headers.add("Host", place.id.text());
       head.headers.add("Content-Type", "application/json");
       const std::string body = renew_request_to_json(*request);
-      const SecurePlace at = place;
       const auto reply =
-          co_await secure_fetch(at, std::move(head), body, renew_patience, join_bytes_max);
+          co_await secure_fetch(place, std::move(head), body, renew_patience, join_bytes_max);
       if (!reply) {
         last = reply.error();
         continue;
       }
       if (reply->head.status != 200) {
         last = Error{ErrorCode::denied,
-                     fmt::format("{} answered {}: {}", at.address.text(), reply->head.status,
+                     fmt::format("{} answered {}: {}", place.address.text(), reply->head.status,
                                  in_quotes(trim(reply->body), 200))};
         continue;
       }

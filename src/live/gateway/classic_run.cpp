@@ -48,7 +48,6 @@ struct Run {
   bool output_done = false;
   std::string error_text;
   LineSplitter error_lines;
-  bool too_slow = false;                           ///< The body did not come in time.
   std::shared_ptr<asio::steady_timer> read_timer;  ///< Of read_timeout; gone with the run.
   bool errors_done = false;
   asio::steady_timer errors_told;  ///< Cancelled with errors_done.
@@ -68,7 +67,7 @@ void limit_reading(Run* run, Millis patience) {
   run->read_timer->async_wait([run, weak = std::weak_ptr<asio::steady_timer>(run->read_timer)](
                                   const boost::system::error_code& error) {
     if (error || weak.expired() || run->call->connection->body_done()) return;
-    run->too_slow = true;
+    run->call->too_slow = true;
     run->process.kill();
     run->call->connection->stop_reading();
   });
@@ -86,20 +85,15 @@ asio::awaitable<void> feed_input(Run* run) {
   if (!call->body_complete) {
     std::array<char, piece_bytes> piece{};  // On the coroutine's frame: bounded, one per call.
     while (!run->output_done && !call->connection->body_done()) {
-      const auto filled = co_await call->connection->read_body(piece, time_left(call));
+      const GatewaySettings* const settings = &run->core->settings;
+      const auto filled = co_await read_upload(settings, call, piece);
+      if (run->output_done) break;
       if (!filled) {
-        if (run->output_done) break;
-        if (!run->too_slow) call->gone = true;
+        call->upload_failed();
         run->process.kill();
         break;
       }
       if (*filled == 0) break;
-      call->body_bytes += *filled;
-      if (call->body_bytes > run->core->settings.request_bytes_max) {
-        call->too_large = true;
-        run->process.kill();
-        break;
-      }
       if (!wanted) continue;
       const auto [error, bytes] =
           co_await asio::async_write(input, asio::buffer(piece.data(), *filled), as_result);
@@ -171,7 +165,7 @@ void add_duration(ResponseHead& head, Micros took) {
 /// The sentence for a run that brought no good answer, and its status.
 std::pair<int, std::string> failure_of(const Run& run, const ProcessExit& exit) {
   if (run.call->too_large) return {413, too_large_text(run.core->settings)};
-  if (run.too_slow) return {408, "the request body did not come in time\n"};
+  if (run.call->too_slow) return {408, std::string(too_slow_text)};
   if (run.call->late) return {504, "the function did not end in time\n"};
   return {500, fmt::format("the function ended with status {}\n{}", exit.status, run.error_text)};
 }
@@ -218,7 +212,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   if (call->gone) {
     status = 499;
   } else if (call->answer_begun) {
-    const bool is_good = exit.status == 0 && !call->late && !call->too_large && !run->too_slow;
+    const bool is_good = exit.status == 0 && !call->late && !call->too_large && !call->too_slow;
     if (is_good) {
       delivered = (co_await connection.finish_body()).has_value();
     } else {
@@ -226,7 +220,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
       connection.close();
     }
   } else {
-    const bool is_good = exit.status == 0 && !call->late && !call->too_large && !run->too_slow;
+    const bool is_good = exit.status == 0 && !call->late && !call->too_large && !call->too_slow;
     std::string text = std::move(held);
     if (!is_good) std::tie(status, text) = failure_of(*run, exit);
     ResponseHead head = answer_head(*run, status);
@@ -250,6 +244,7 @@ asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHo
   // Named: GCC 12 destroys braced temporaries of an awaited call twice.
   ProcessCommand command{.arguments = plan.command,
                          .environment = plan.environment,
+                         .directory = plan.directory,
                          .combine_output = plan.watchdog.combine_output};
   if (plan.watchdog.cgi_headers) {
     command.environment =

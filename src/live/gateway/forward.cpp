@@ -68,20 +68,15 @@ asio::awaitable<void> upload(Try* attempt) {
   }
   std::array<char, piece_bytes> piece{};
   while (!call->body_complete && attempt->upload_wanted && !call->connection->body_done()) {
-    const auto filled = co_await call->connection->read_body(piece, time_left(call));
+    const GatewaySettings* const settings = &attempt->core->settings;
+    const auto filled = co_await read_upload(settings, call, piece);
+    if (!attempt->upload_wanted) co_return;
     if (!filled) {
-      if (!attempt->upload_wanted) co_return;
-      call->gone = true;
+      call->upload_failed();
       to.close();
       co_return;
     }
     if (*filled == 0) break;
-    call->body_bytes += *filled;
-    if (call->body_bytes > attempt->core->settings.request_bytes_max) {
-      call->too_large = true;
-      to.close();
-      co_return;
-    }
     if (!co_await to.write_body(std::span(piece).first(*filled), time_left(call))) co_return;
   }
   if (!attempt->upload_wanted) co_return;

@@ -28,16 +28,15 @@ std::string start_time_text() {
   return std::to_string(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
 }
 
-/// Reads what fits beside the head, so that it can be offered twice. A client that waits for "100
-/// Continue" is not asked for its body before somebody wants it.
+/// Reads what fits beside the head, so that it can be offered twice, and so that a sender who stands still holds no
+/// slot. A client that waits for "100 Continue" is not asked for its body before somebody wants it.
 asio::awaitable<bool> read_ahead(const GatewayCore* core, CallPtr call) {
   const std::size_t room = core->settings.buffered_body_bytes;
   if (call->head.body.empty()) {
     call->body_complete = true;
     co_return true;
   }
-  const bool is_small = call->head.body.chunked || call->head.body.length.value_or(0) <= room;
-  if (call->head.expects_continue || !is_small) co_return true;
+  if (call->head.expects_continue) co_return true;
   std::array<char, 4096> piece{};
   while (call->body.size() < room) {
     const std::size_t want = std::min(piece.size(), room - call->body.size());
@@ -116,23 +115,43 @@ asio::awaitable<CallEnd> refuse(GatewayCore* core, CallPtr call, Outcome reason)
                     .status = refusal.status};
 }
 
-/// A body that is told to be too large is refused before anything runs.
-asio::awaitable<CallEnd> refuse_large_body(GatewayCore* core, CallPtr call) {
-  ResponseHead head{.status = 413};
+/// The body is too large (told so, before anything runs) or too slow.
+asio::awaitable<CallEnd> refuse_body(GatewayCore* core, CallPtr call, int status,
+                                     std::string text) {
+  ResponseHead head{.status = status};
   head.headers.add("Content-Type", "text/plain");
   head.headers.add("X-Call-Id", call->call_id);
   head.headers.add("X-OpenFaaS-Internal", "proxy");
   add_server_headers(head.headers, core->settings.self, core->settings.name.text());
   call->answer_begun = true;
-  std::string text = too_large_text(core->settings);
   std::ignore = co_await call->connection->respond(std::move(head), std::move(text));
-  co_return CallEnd{.end = GatewayMetrics::End::refused, .by = "too_large", .status = 413};
+  constexpr int too_large_status = 413;
+  if (status == too_large_status) {
+    co_return CallEnd{.end = GatewayMetrics::End::refused, .by = "too_large", .status = status};
+  }
+  co_return CallEnd{.end = GatewayMetrics::End::failed, .by = "body_too_slow", .status = status};
+}
+
+asio::awaitable<CallEnd> refuse_large_body(GatewayCore* core, CallPtr call) {
+  std::string text = too_large_text(core->settings);
+  co_return co_await refuse_body(core, call, 413, std::move(text));
+}
+
+asio::awaitable<CallEnd> refuse_slow_body(GatewayCore* core, CallPtr call) {
+  std::string text(too_slow_text);
+  co_return co_await refuse_body(core, call, 408, std::move(text));
 }
 
 /// Why a call is over before it was served.
 std::string_view over_text(const CallPtr& call) {
   if (call->gone) return "user_left";
+  if (call->too_slow) return "body_too_slow";
   return call->too_large ? "too_large" : "late";
+}
+
+int status_when_over(const CallPtr& call) {
+  if (call->too_slow) return 408;
+  return call->too_large ? 413 : 504;
 }
 
 /// The user left, or the time is up, or the body is too large: nobody waits for a result, or a 504 or 413
@@ -149,8 +168,9 @@ asio::awaitable<CallEnd> give_up(GatewayCore* core, CallPtr call) {
     call->connection->close();
     co_return CallEnd{.end = GatewayMetrics::End::failed,
                       .by = std::string(over_text(call)),
-                      .status = call->too_large ? 413 : 504};
+                      .status = status_when_over(call)};
   }
+  if (call->too_slow) co_return co_await refuse_slow_body(core, call);
   if (call->too_large) co_return co_await refuse_large_body(core, call);
   co_return co_await refuse(core, call, Outcome::late);
 }

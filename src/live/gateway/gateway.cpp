@@ -29,6 +29,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr Millis body_patience{30'000};
+constexpr Millis image_patience{55'000};    ///< faas-cli waits for 60 s.
 constexpr Millis function_patience{1'000};  ///< For functions that stay, after their last call.
 
 std::array<std::uint8_t, 16> random_bytes() {
@@ -69,6 +70,34 @@ Instant now() {
 Millis time_left(const CallPtr& call) {
   const auto left = std::chrono::duration_cast<Millis>(call->deadline - now());
   return std::max(left, Millis{1});
+}
+
+asio::awaitable<Result<std::size_t>> read_upload(const GatewaySettings* settings, CallPtr call,
+                                                 std::span<char> piece) {
+  const Instant since = now();
+  // Not by the connection's own time limit, which would close it before the answer.
+  call->upload_timer.expires_after(std::max(call->upload_patience, Micros{1000}));
+  call->upload_timer.async_wait(
+      [weak = std::weak_ptr<Call>(call)](const boost::system::error_code& error) {
+        const CallPtr waiting = weak.lock();
+        if (error || !waiting) return;
+        waiting->too_slow = true;
+        waiting->connection->stop_reading();
+      });
+  auto filled = co_await call->connection->read_body(piece, time_left(call));
+  call->upload_timer.cancel();
+  call->upload_patience -= now() - since;
+  if (!filled) co_return filled;
+  constexpr std::uint64_t micros_a_second = 1'000'000;
+  const auto rate = static_cast<std::uint64_t>(settings->body_bytes_per_second_min);
+  const Micros earned(*filled * micros_a_second / rate);
+  call->upload_patience = std::min(call->upload_patience + earned, Call::upload_patience_max);
+  call->body_bytes += *filled;
+  if (call->body_bytes > settings->request_bytes_max) {
+    call->too_large = true;
+    co_return fail(ErrorCode::invalid_input, "the body is too large");
+  }
+  co_return filled;
 }
 
 WallTime wall_now() { return std::chrono::floor<Millis>(std::chrono::system_clock::now()); }
@@ -153,34 +182,88 @@ int available_replicas(const GatewayCore& core, const DeployedFunction& function
   return core.runner->counts(function.deployment.function).available;
 }
 
+asio::awaitable<Result<ImagePtr>> fetch_container(GatewayCore* core,
+                                                  FunctionDeployment deployment) {
+  const std::string scope = "function " + deployment.function.full();
+  auto name = parse_image(deployment.image);
+  if (!name) co_return tl::unexpected(std::move(name).error().within(scope));
+  if (!is_container(*name)) co_return ImagePtr();
+  const SandboxTier tier = core->runner->sandbox().tier;
+  // Before anything is fetched for nothing.
+  if (auto possible = check_image_tier(tier); !possible) {
+    co_return tl::unexpected(std::move(possible).error().within(scope));
+  }
+  auto image = co_await core->images->get(*name, image_patience);
+  if (!image) co_return tl::unexpected(std::move(image).error().within(scope));
+  co_return std::move(*image);
+}
+
+namespace {
+
+/// How processes of a deployment start, and what they start with.
+struct Start {
+  FunctionDeployment settings;    ///< What watchdog_settings() reads.
+  FunctionDeployment deployment;  ///< With all variables of its processes.
+  std::vector<std::string> command;
+  std::string root;
+};
+
+Result<Start> plan_start(const GatewayCore& core, const FunctionDeployment& deployment,
+                         const ImagePtr& container) {
+  const std::string scope = "function " + deployment.function.full();
+  auto name = parse_image(deployment.image);
+  if (!name) return tl::unexpected(std::move(name).error().within(scope));
+  Start start{.settings = deployment, .deployment = deployment, .command = {}, .root = {}};
+  if (!container) {
+    auto root = image_root(deployment, *name, core.settings.images.sources);
+    if (!root) return pass_on(std::move(root));
+    start.root = std::move(*root);
+    return start;
+  }
+  auto run = plan_image_run(deployment, container->config);
+  if (!run) return tl::unexpected(std::move(run).error().within(scope));
+  start.settings = std::move(run->settings);
+  start.deployment = std::move(run->deployment);
+  start.command = std::move(run->command);
+  start.root = container->root.string();
+  return start;
+}
+
+}  // namespace
+
 Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deployment,
-                                 std::string created_at, std::optional<int> replicas) {
+                                 std::string created_at, std::optional<int> replicas,
+                                 ImagePtr container) {
   auto traits = parse_traits(deployment.labels);
   if (!traits) return pass_on(std::move(traits));
   auto scaling = scaling_labels(deployment.labels);
   if (!scaling) return pass_on(std::move(scaling));
   auto retry = retry_policy(deployment.annotations);
   if (!retry) return pass_on(std::move(retry));
-  auto watchdog = watchdog_settings(deployment);
+  auto start = plan_start(core, deployment, container);
+  if (!start) return pass_on(std::move(start));
+  auto watchdog = watchdog_settings(start->settings);
   if (!watchdog) return pass_on(std::move(watchdog));
   const ScaleSettings scale = scale_settings(*scaling, core.settings.replicas_max);
-  auto root = image_root(deployment, core.settings.images);
-  if (!root) return pass_on(std::move(root));
-  auto command = resolve_command(deployment, watchdog->process, *root);
+  auto command = container ? resolve_in_container(start->deployment, watchdog->process,
+                                                  std::move(start->command), *container)
+                           : resolve_command(deployment, watchdog->process, start->root);
   if (!command) return pass_on(std::move(command));
   if (!traits->timeout) traits->timeout = time_limit(*watchdog);
   const int slots = slots_of(*traits, *watchdog, scale.min, core.settings.cores);
-  auto spec = plan_replica(deployment, *watchdog, command->front(), std::move(*root), slots,
+  auto spec = plan_replica(deployment, *watchdog, command->front(), std::move(start->root), slots,
                            core.settings.replica, core.runner->settings(), core.runner->sandbox());
   if (!spec) return pass_on(std::move(spec));
   RunPlan plan{.spec = std::move(*spec),
                .watchdog = std::move(*watchdog),
                .scale = scale,
                .command = std::move(*command),
-               .environment = standing_environment(deployment)};
+               .environment = standing_environment(start->deployment),
+               .directory = container ? container->config.directory : "/",
+               .image = std::move(container)};
   if (plan.watchdog.mode == FunctionMode::http) {
     for (const char* name : {"port", "PORT"}) {
-      if (deployment.env.contains(name)) continue;
+      if (start->deployment.env.contains(name)) continue;
       plan.environment.push_back(fmt::format("{}={}", name, plan.watchdog.port));
     }
   }
@@ -192,7 +275,7 @@ Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deploymen
                             .retry = std::move(*retry),
                             .max_inflight = plan.watchdog.max_inflight,
                             .plan = std::move(plan)};
-  function.digest = deployment_digest(function.deployment);
+  function.digest = deployment_digest(function.deployment, function.image_digest());
   function.replicas = initial_replicas(function.scaling, replicas, core.settings.replicas_max);
   function.slots = slots_with(core.settings, function, function.replicas);
   // Last, as the only step that leaves a trace.
@@ -212,7 +295,7 @@ Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deploymen
       function.plan.spec.secrets.emplace_back(secret, (function.secrets / secret).string());
     }
     const SandboxTier tier = core.runner->sandbox().tier;
-    const bool is_given = function.deployment.env.contains("secret_mount_path");
+    const bool is_given = start->deployment.env.contains("secret_mount_path");
     if (!is_given &&
         tier != SandboxTier::landlock) {  // There, each replica has a place of its own.
       function.plan.environment.push_back("secret_mount_path=" +
@@ -226,12 +309,14 @@ Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deploymen
 
 GatewayCore::GatewayCore(asio::any_io_executor executor_, GatewaySettings settings_,
                          FunctionStore store_, SecretStore secrets_,
-                         std::unique_ptr<AsyncQueue> async_, std::unique_ptr<FunctionHost> runner_)
+                         std::unique_ptr<AsyncQueue> async_, std::unique_ptr<ImageStore> images_,
+                         std::unique_ptr<FunctionHost> runner_)
     : settings(std::move(settings_)),
       executor(std::move(executor_)),
       store(std::move(store_)),
       secrets(std::move(secrets_)),
       async(std::move(async_)),
+      images(std::move(images_)),
       runner(std::move(runner_)),
       dispatcher(settings.dispatcher, Random{settings.seed}),
       egress(settings.egress),
@@ -269,6 +354,7 @@ AsyncPolicy async_policy(const GatewaySettings& settings, const DeployedFunction
 
 void GatewayCore::put(DeployedFunction function) {
   const FunctionName name = function.deployment.function;
+  reserved_images.erase(name);
   runner->put(name, function.plan);
   dispatcher.deploy(name, function.slots, function.digest, function.traits, now());
   metrics.set_slots(name.full(), function.slots);
@@ -350,10 +436,10 @@ std::string GatewayCore::name_of(const NodeId& peer) const {
 
 struct Gateway::State {
   State(asio::any_io_executor executor, GatewaySettings settings, FunctionStore store,
-        SecretStore secrets, std::unique_ptr<AsyncQueue> async,
+        SecretStore secrets, std::unique_ptr<AsyncQueue> async, std::unique_ptr<ImageStore> images,
         std::unique_ptr<FunctionHost> runner)
       : core(executor, std::move(settings), std::move(store), std::move(secrets), std::move(async),
-             std::move(runner)),
+             std::move(images), std::move(runner)),
         tasks(executor),
         patience_timer(executor) {}
 
@@ -435,6 +521,31 @@ asio::awaitable<void> serve_connection(GatewayCore* core, Gateway::Port port, St
 
 }  // namespace
 
+namespace {
+
+/// What the database has, as it was. What cannot run now is kept there: it comes back when its program does.
+void bring_back(GatewayCore& core, StoredFunction function) {
+  const FunctionName name = function.deployment.function;
+  ImagePtr container;
+  Result<DeployedFunction> prepared = fail(
+      ErrorCode::not_found, fmt::format("its image {} is no longer unpacked here: deploy it again",
+                                        function.image_digest));
+  if (!function.image_digest.empty()) container = core.images->find(function.image_digest);
+  if (container || function.image_digest.empty()) {
+    prepared = prepare(core, std::move(function.deployment), function.created_at, function.replicas,
+                       container);
+  }
+  if (prepared) {
+    core.put(std::move(*prepared));
+    return;
+  }
+  log_event(LogLevel::error, "function_not_deployed",
+            {{"function", name.full()}, {"error", prepared.error().message}});
+  if (container) core.reserved_images.emplace(name, std::move(container));
+}
+
+}  // namespace
+
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Gateway::~Gateway() = default;
 
@@ -453,11 +564,14 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
                                  .calls_max = settings.async_calls_max};
   auto async = AsyncQueue::start(executor, queue);
   if (!async) return tl::unexpected(std::move(async).error().within("asynchronous calls"));
+  auto images = ImageStore::open(executor, settings.images);
+  if (!images) return tl::unexpected(std::move(images).error().within("images"));
   auto runner = FunctionHost::start(executor, settings.launcher, settings.sandbox);
   if (!runner) return tl::unexpected(std::move(runner).error().within("sandbox"));
   log_sandbox((*runner)->sandbox());
-  auto state = std::make_unique<State>(executor, std::move(settings), std::move(*store),
-                                       std::move(*secrets), std::move(*async), std::move(*runner));
+  auto state =
+      std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*secrets),
+                              std::move(*async), std::move(*images), std::move(*runner));
   for (Namespace& space : *spaces) state->core.namespaces.emplace(space.name, std::move(space));
   state->core.runner->on_change(
       [core = &state->core](const FunctionName& function) { core->adjust_slots(function); });
@@ -467,18 +581,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
             function,
             {.time = wall_now(), .instance = core->settings.name.text(), .text = std::move(line)});
       });
-  for (StoredFunction& function : *stored) {
-    const std::string name = function.deployment.function.full();
-    auto prepared = prepare(state->core, std::move(function.deployment), function.created_at,
-                            function.replicas);
-    if (!prepared) {
-      // Kept in the database: it comes back when its program does.
-      log_event(LogLevel::error, "function_not_deployed",
-                {{"function", name}, {"error", prepared.error().message}});
-      continue;
-    }
-    state->core.put(std::move(*prepared));
-  }
+  for (StoredFunction& function : *stored) bring_back(state->core, std::move(function));
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }
 

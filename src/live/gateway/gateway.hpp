@@ -16,6 +16,7 @@
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
 #include "core/dataplane/dispatcher.hpp"
+#include "live/images/image_store.hpp"
 #include "live/net/http.hpp"
 #include "live/net/listener.hpp"
 #include "live/runtime/replica_spec.hpp"
@@ -31,7 +32,7 @@ struct GatewaySettings {
   std::string system_user;      ///< Of /system/*.
   std::string system_password;
   std::filesystem::path launcher;  ///< The program that makes sandboxes.
-  std::filesystem::path images;    ///< Where directories of images lie.
+  ImageSettings images;
   SandboxSettings sandbox;
   ReplicaDefaults replica;
   std::filesystem::path database;          ///< Desired state.
@@ -47,6 +48,7 @@ struct GatewaySettings {
   std::size_t async_calls_max = 100'000;           ///< That wait.
   std::uint64_t async_body_bytes_max = 4U << 20U;  ///< Of an asynchronous call.
   std::size_t buffered_body_bytes = 16 * 1024;     ///< Bodies up to this can be offered twice.
+  int body_bytes_per_second_min = 1000;            ///< Of longer ones, once a slot is taken.
   Millis log_follow_time{30'000};  ///< After that GET /system/logs?follow=true ends.
   int replicas_max = 100;          ///< Of one function.
   int cores = 1;

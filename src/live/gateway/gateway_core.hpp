@@ -36,7 +36,8 @@ namespace dfaas {
 
 /// Where a request of this node has got to.
 struct Call {
-  explicit Call(boost::asio::any_io_executor executor) : wake(executor), deadline_timer(executor) {}
+  explicit Call(boost::asio::any_io_executor executor)
+      : wake(executor), deadline_timer(executor), upload_timer(executor) {}
 
   RequestId id = 0;
   std::string call_id;
@@ -62,16 +63,23 @@ struct Call {
   /// Cancelled when something happened to a waiting call.
   boost::asio::steady_timer wake;
   boost::asio::steady_timer deadline_timer;
+  boost::asio::steady_timer upload_timer;
+  /// How long more of the body may be waited for; each byte earns a little, up to this much.
+  static constexpr Micros upload_patience_max{5'000'000};
+  Micros upload_patience = upload_patience_max;
   std::function<void()> abort;  ///< Ends what the call is waiting for now.
   bool started = false;         ///< Left the queue for a slot.
   bool removed = false;         ///< Left the queue because its function was removed.
   bool gone = false;            ///< The user hung up.
   bool late = false;            ///< The deadline passed.
   bool too_large = false;       ///< More body came than is allowed.
+  bool too_slow = false;        ///< The body did not come in time.
   bool peer_lost = false;       ///< The neighbour that has it was lost.
   bool answer_begun = false;
 
-  [[nodiscard]] bool over() const { return gone || late || too_large; }
+  /// Of an upload that was wanted and failed: unless the call says why, the user left.
+  void upload_failed() { gone = gone || !(too_slow || too_large); }
+  [[nodiscard]] bool over() const { return gone || late || too_large || too_slow; }
   void interrupt() {
     wake.cancel();
     if (abort) abort();
@@ -80,8 +88,16 @@ struct Call {
 
 using CallPtr = std::shared_ptr<Call>;
 
+/// With status 408.
+inline constexpr std::string_view too_slow_text = "the request body did not come in time\n";
+
 /// Until the deadline of the call; at least 1 ms.
 Millis time_left(const CallPtr& call);
+
+/// The next piece of a body of which the first was read ahead, while the call holds a slot; 0 at its end. An
+/// error when it comes too slowly or is too large, which the call says then, or breaks off.
+boost::asio::awaitable<Result<std::size_t>> read_upload(const GatewaySettings* settings,
+                                                        CallPtr call, std::span<char> piece);
 
 /// How a call ended.
 struct CallEnd {
@@ -103,6 +119,9 @@ struct DeployedFunction {
   int slots = 1;
   std::filesystem::path secrets;  ///< Directory with the function's secrets; empty without any.
   RunPlan plan;
+  std::uint64_t change = 0;  ///< Which deployment made it so.
+
+  [[nodiscard]] std::string image_digest() const { return plan.image ? plan.image->digest : ""; }
 };
 
 /// What the agent wants to know of a function beside what the dispatcher counts, with the same names.
@@ -137,7 +156,7 @@ class EgressPool {
 struct GatewayCore {
   GatewayCore(boost::asio::any_io_executor executor_, GatewaySettings settings_,
               FunctionStore store_, SecretStore secrets_, std::unique_ptr<AsyncQueue> async_,
-              std::unique_ptr<FunctionHost> runner_);
+              std::unique_ptr<ImageStore> images_, std::unique_ptr<FunctionHost> runner_);
 
   GatewaySettings settings;
   boost::asio::any_io_executor executor;
@@ -146,6 +165,9 @@ struct GatewayCore {
   FunctionLogs logs;
   std::map<std::string, Namespace> namespaces;  ///< Those that were made.
   std::unique_ptr<AsyncQueue> async;
+  std::unique_ptr<ImageStore> images;
+  /// Of functions that the database has and that could not be deployed: kept on disk for the next start.
+  std::map<FunctionName, ImagePtr> reserved_images;
   std::unique_ptr<FunctionHost> runner;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
@@ -157,6 +179,7 @@ struct GatewayCore {
   std::map<FunctionName, AnswerCounters> answers;  ///< Of functions that the dispatcher knows.
   std::unordered_map<RequestId, CallPtr> calls;
   RequestId next_id = 1;
+  std::uint64_t next_change = 1;  ///< Deployments in the order they came.
   bool draining = false;
   std::function<void()> on_idle;  ///< Set while somebody waits for the last call to end.
 
@@ -252,8 +275,13 @@ boost::asio::awaitable<Result<std::string>> read_whole_body(ServerConnection* co
 bool is_authorized(const RequestHead& head, const std::string& user, const std::string& password);
 
 /// Checks and prepares a deployment for this node. Changes nothing but the function's directory of secrets.
-/// `replicas` are those it had before.
+/// `replicas` are those it had before, `container` is its image if that is one of a container.
 Result<DeployedFunction> prepare(GatewayCore& core, FunctionDeployment deployment,
-                                 std::string created_at, std::optional<int> replicas);
+                                 std::string created_at, std::optional<int> replicas,
+                                 ImagePtr container);
+
+/// The image of a deployment, unpacked; null for one that needs none. Errors: as ImageStore::get(), naming the function.
+boost::asio::awaitable<Result<ImagePtr>> fetch_container(GatewayCore* core,
+                                                         FunctionDeployment deployment);
 
 }  // namespace dfaas

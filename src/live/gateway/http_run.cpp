@@ -68,18 +68,15 @@ asio::awaitable<void> upload(Exchange* exchange) {
   }
   std::array<char, piece_bytes> piece{};
   while (!call->body_complete && exchange->upload_wanted && !call->connection->body_done()) {
-    const auto filled = co_await call->connection->read_body(piece, time_left(call));
+    const GatewaySettings* const settings = &exchange->core->settings;
+    const auto filled = co_await read_upload(settings, call, piece);
+    if (!exchange->upload_wanted) co_return;
     if (!filled) {
-      if (exchange->upload_wanted) user_left(exchange);
-      co_return;
-    }
-    if (*filled == 0) break;
-    call->body_bytes += *filled;
-    if (call->body_bytes > exchange->core->settings.request_bytes_max) {
-      call->too_large = true;
+      call->upload_failed();
       to.close();
       co_return;
     }
+    if (*filled == 0) break;
     if (!co_await to.write_body(std::span(piece).first(*filled), time_left(call))) co_return;
   }
   if (!exchange->upload_wanted) co_return;
@@ -154,6 +151,9 @@ asio::awaitable<CallEnd> answer_failure(Exchange* exchange) {
   if (call->too_large) {
     status = 413;
     text = too_large_text(exchange->core->settings);
+  } else if (call->too_slow) {
+    status = 408;
+    text = std::string(too_slow_text);
   } else if (call->late || now() >= call->deadline) {
     status = 504;
     text = "the function did not end in time\n";

@@ -45,7 +45,9 @@ FunctionStatus status_of(const GatewayCore& core, const DeployedFunction& functi
           .created_at = function.created_at,
           .invocation_count = core.metrics.invocations(function.deployment.function.full()),
           .replicas = counts.wanted,
-          .available_replicas = available_replicas(core, function)};
+          .available_replicas = available_replicas(core, function),
+          .image_digest = function.image_digest(),
+          .image_bytes = function.plan.image ? function.plan.image->bytes : 0};
 }
 
 asio::awaitable<void> list_functions(GatewayCore* core, ServerConnection* connection,
@@ -66,21 +68,43 @@ asio::awaitable<void> deploy(GatewayCore* core, ServerConnection* connection, st
     co_return;
   }
   const FunctionName name = deployment->function;
+  const auto is_missing = [core, &name, must_exist] {
+    return must_exist && !core->functions.contains(name);
+  };
+  const std::string missing = fmt::format("no function {} to update\n", name.full());
+  if (is_missing()) {
+    co_await respond_text(connection, 404, missing);
+    co_return;
+  }
+  const std::uint64_t change = core->next_change++;
+  auto container = co_await fetch_container(core, *deployment);
+  if (!container) {
+    co_await respond_error(connection, std::move(container).error());
+    co_return;
+  }
+  // Unpacking takes its time: other requests may have been served meanwhile.
+  if (is_missing()) {
+    co_await respond_text(connection, 404, missing);
+    co_return;
+  }
   const auto existing = core->functions.find(name);
-  if (must_exist && existing == core->functions.end()) {
-    co_await respond_text(connection, 404, fmt::format("no function {} to update\n", name.full()));
+  if (existing != core->functions.end() && existing->second.change > change) {
+    co_await respond_text(connection, 409,
+                          fmt::format("function {} was deployed anew meanwhile\n", name.full()));
     co_return;
   }
   const std::string created =
       existing == core->functions.end() ? rfc3339_now() : existing->second.created_at;
   const std::optional<int> replicas =
       existing == core->functions.end() ? std::nullopt : std::optional(existing->second.replicas);
-  auto prepared = prepare(*core, std::move(*deployment), created, replicas);
+  auto prepared = prepare(*core, std::move(*deployment), created, replicas, std::move(*container));
   if (!prepared) {
     co_await respond_error(connection, std::move(prepared).error());
     co_return;
   }
-  if (auto stored = core->store.put(prepared->deployment, created); !stored) {
+  prepared->change = change;
+  if (auto stored = core->store.put(prepared->deployment, created, prepared->image_digest());
+      !stored) {
     co_await respond_error(connection, std::move(stored).error());
     co_return;
   }

@@ -17,8 +17,8 @@
 
 #include "core/base/text.hpp"
 #include "live/files/files.hpp"
-#include "live/membership/shown_certificate.hpp"
 #include "live/telemetry/log.hpp"
+#include "live/tls/shown_certificate.hpp"
 
 namespace dfaas {
 namespace {

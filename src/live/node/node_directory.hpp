@@ -30,6 +30,9 @@ class NodeDirectory {
   [[nodiscard]] Path run() const { return root_ / "run"; }
   [[nodiscard]] Path state() const { return root_ / "state"; }
   [[nodiscard]] Path images() const { return root_ / "images"; }
+  [[nodiscard]] Path unpacked_images() const { return state() / "images"; }
+  /// What `skopeo login --authfile` writes; usually not there.
+  [[nodiscard]] Path registry_credentials() const { return secrets() / "registries.json"; }
   [[nodiscard]] Path secrets() const { return root_ / "secrets"; }
   [[nodiscard]] Path user_file() const { return secrets() / "basic-auth-user"; }
   [[nodiscard]] Path password_file() const { return secrets() / "basic-auth-password"; }

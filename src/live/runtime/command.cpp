@@ -10,19 +10,25 @@
 #include <fmt/format.h>
 
 #include "core/base/text.hpp"
+#include "live/files/tree.hpp"
 
 namespace dfaas {
 namespace {
 
 /// In an image links may lead to where only the function can follow: that they exist must do.
 bool is_program(const std::string& root, const std::string& path) {
-  const std::filesystem::path place = root + path;
   std::error_code ignored;  // What cannot be looked at is no program.
-  if (!root.empty()) {
-    const auto kind = std::filesystem::symlink_status(place, ignored);
-    return std::filesystem::is_symlink(kind) || std::filesystem::is_regular_file(kind);
+  if (root.empty()) {
+    return std::filesystem::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
   }
-  return std::filesystem::is_regular_file(place, ignored) && ::access(place.c_str(), X_OK) == 0;
+  const std::size_t slash = path.rfind('/');
+  const auto directory = resolve_inside(root, path.substr(0, slash + 1));
+  if (!directory) return false;
+  const auto kind =
+      std::filesystem::symlink_status(root + *directory + path.substr(slash), ignored);
+  if (std::filesystem::is_symlink(kind)) return true;
+  return std::filesystem::is_regular_file(kind) &&
+         (kind.permissions() & std::filesystem::perms::owner_exec) != std::filesystem::perms::none;
 }
 
 Result<std::string> find_program(const std::string& name, const std::string& root,
@@ -45,7 +51,7 @@ Result<std::string> find_program(const std::string& name, const std::string& roo
 }
 
 constexpr std::string_view host_scheme = "host:";
-constexpr std::string_view directory_scheme = "dir:";
+constexpr std::string_view usual_path = "/usr/local/bin:/usr/bin:/bin";
 
 }  // namespace
 
@@ -84,32 +90,14 @@ Result<std::vector<std::string>> split_command(std::string_view text) {
   return words;
 }
 
-Result<std::string> image_root(const FunctionDeployment& deployment,
+Result<std::string> image_root(const FunctionDeployment& deployment, const ImageName& image,
                                const std::filesystem::path& images) {
-  if (deployment.image.starts_with(host_scheme)) return std::string();
-  const std::string scope = "function " + deployment.function.full();
-  if (!deployment.image.starts_with(directory_scheme)) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("{}: image {} is not \"host:\", \"host:PROGRAM\" or \"dir:NAME\", a "
-                            "directory in {}; other images are not run yet",
-                            scope, in_quotes(deployment.image), images.string()));
-  }
-  const std::string name = deployment.image.substr(directory_scheme.size());
-  const bool is_plain =
-      !name.empty() && name.front() != '.' &&
-      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-          std::string::npos;
-  if (!is_plain) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("{}: image {}: a name has letters, digits, '.', '_' and '-' and does "
-                            "not start with '.'",
-                            scope, in_quotes(deployment.image)));
-  }
-  const std::filesystem::path root = images / name;
+  if (image.kind != ImageKind::directory) return std::string();
+  const std::filesystem::path root = images / image.place;
   std::error_code ignored;  // What cannot be looked at is not there.
   if (!std::filesystem::is_directory(root, ignored)) {
-    return fail(ErrorCode::not_found,
-                fmt::format("{}: there is no image directory {}", scope, root.string()));
+    return fail(ErrorCode::not_found, fmt::format("function {}: there is no image directory {}",
+                                                  deployment.function.full(), root.string()));
   }
   return root.string();
 }
@@ -136,8 +124,51 @@ Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deplo
   return words;
 }
 
-std::string deployment_digest(const FunctionDeployment& deployment) {
-  const std::string text = digest_input(deployment);
+Result<std::vector<std::string>> resolve_in_container(const FunctionDeployment& deployment,
+                                                      const std::string& process,
+                                                      std::vector<std::string> command,
+                                                      const UnpackedImage& image) {
+  const std::string scope = "function " + deployment.function.full();
+  if (command.empty()) {
+    auto words = split_command(process);
+    if (!words) return tl::unexpected(std::move(words).error().within(scope));
+    command = std::move(*words);
+  }
+  if (command.empty()) return fail(ErrorCode::invalid_input, scope + " names no program");
+  const std::string& name = command.front();
+  const std::string root = image.root.string();
+  if (!resolve_inside(image.root, image.config.directory)) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{}: its image has no directory {} to work in", scope,
+                            in_quotes(image.config.directory)));
+  }
+  if (name.find('/') != std::string::npos) {
+    const std::string path =
+        (std::filesystem::path(image.config.directory) / name).lexically_normal().string();
+    if (!is_program(root, path)) {
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("{}: {} is not an executable file in its image", scope, in_quotes(path)));
+    }
+    command.front() = path;
+    return command;
+  }
+  const auto given = deployment.env.find("PATH");
+  const std::string_view path =
+      given == deployment.env.end() ? usual_path : std::string_view(given->second);
+  for (const std::string_view directory : split(path, ':')) {
+    if (!directory.starts_with('/')) continue;
+    std::string place = std::string(directory) + "/" + name;
+    if (!is_program(root, place)) continue;
+    command.front() = std::move(place);
+    return command;
+  }
+  return fail(ErrorCode::invalid_input, fmt::format("{}: program {} is not in {} of its image",
+                                                    scope, in_quotes(name), in_quotes(path, 200)));
+}
+
+std::string deployment_digest(const FunctionDeployment& deployment, std::string_view image_digest) {
+  const std::string text = digest_input(deployment, image_digest);
   std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
   // NOLINTNEXTLINE: bytes are bytes.
   ::SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());

@@ -10,6 +10,8 @@
 
 #include "core/base/result.hpp"
 #include "core/openfaas/deployment.hpp"
+#include "core/openfaas/image.hpp"
+#include "live/images/image_store.hpp"
 
 namespace dfaas {
 
@@ -17,9 +19,9 @@ namespace dfaas {
 /// character as it is. Errors: invalid_input for an open quote.
 Result<std::vector<std::string>> split_command(std::string_view text);
 
-/// Where the function's files are: empty for the host itself ("host:", "host:PROGRAM"), else the directory
-/// NAME in `images` ("dir:NAME"). Errors: invalid_input for other images and names; not_found.
-Result<std::string> image_root(const FunctionDeployment& deployment,
+/// Where the files of a function that is no container are: empty for the host itself, else the directory NAME in
+/// `images`. Errors: not_found.
+Result<std::string> image_root(const FunctionDeployment& deployment, const ImageName& image,
                                const std::filesystem::path& images);
 
 /// The program with its arguments, as seen from inside `root`: `process`, else the PROGRAM of the image. It is
@@ -29,7 +31,14 @@ Result<std::vector<std::string>> resolve_command(const FunctionDeployment& deplo
                                                  const std::string& process,
                                                  const std::string& root);
 
+/// The same for a container: `process`, else `command`; looked for where the variable PATH of `deployment` says, and
+/// with a '/' in its name, from the image's directory on. Errors: invalid_input.
+Result<std::vector<std::string>> resolve_in_container(const FunctionDeployment& deployment,
+                                                      const std::string& process,
+                                                      std::vector<std::string> command,
+                                                      const UnpackedImage& image);
+
 /// SHA-256 of digest_input(), lower-case hexadecimal.
-std::string deployment_digest(const FunctionDeployment& deployment);
+std::string deployment_digest(const FunctionDeployment& deployment, std::string_view image_digest);
 
 }  // namespace dfaas

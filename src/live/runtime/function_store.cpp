@@ -11,7 +11,7 @@
 namespace dfaas {
 namespace {
 
-constexpr int schema_version = 2;
+constexpr int schema_version = 3;
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
@@ -101,21 +101,26 @@ Result<FunctionStore> FunctionStore::open(const std::filesystem::path& file) {
       "ALTER TABLE functions ADD COLUMN replicas INTEGER; "
       "CREATE TABLE namespaces (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT; "
       "PRAGMA user_version=2";
+  const char* const since_3 =
+      "ALTER TABLE functions ADD COLUMN image TEXT NOT NULL DEFAULT ''; PRAGMA user_version=3";
   if (auto done = state->execute("BEGIN IMMEDIATE"); !done) return pass_on(std::move(done));
   if (auto done = state->execute(since_1); !done) return pass_on(std::move(done));
   if (version < 2) {
     if (auto done = state->execute(since_2); !done) return pass_on(std::move(done));
   }
+  if (version < 3) {
+    if (auto done = state->execute(since_3); !done) return pass_on(std::move(done));
+  }
   if (auto done = state->execute("COMMIT"); !done) return pass_on(std::move(done));
   return FunctionStore(std::move(state));
 }
 
-Result<void> FunctionStore::put(const FunctionDeployment& deployment,
-                                const std::string& created_at) {
+Result<void> FunctionStore::put(const FunctionDeployment& deployment, const std::string& created_at,
+                                const std::string& image_digest) {
   return state_->run(
-      "INSERT INTO functions (name, deployment, created_at) VALUES (?, ?, ?) ON CONFLICT (name) DO "
-      "UPDATE SET deployment = excluded.deployment",
-      {deployment.function.full(), deployment_to_json(deployment), created_at});
+      "INSERT INTO functions (name, deployment, created_at, image) VALUES (?, ?, ?, ?) ON CONFLICT "
+      "(name) DO UPDATE SET deployment = excluded.deployment, image = excluded.image",
+      {deployment.function.full(), deployment_to_json(deployment), created_at, image_digest});
 }
 
 Result<void> FunctionStore::remove(const FunctionName& function) {
@@ -128,8 +133,8 @@ Result<void> FunctionStore::set_replicas(const FunctionName& function, int repli
 }
 
 Result<std::vector<StoredFunction>> FunctionStore::all() {
-  auto statement =
-      state_->prepare("SELECT deployment, created_at, replicas FROM functions ORDER BY name");
+  auto statement = state_->prepare(
+      "SELECT deployment, created_at, replicas, image FROM functions ORDER BY name");
   if (!statement) return pass_on(std::move(statement));
   std::vector<StoredFunction> functions;
   for (;;) {
@@ -138,7 +143,10 @@ Result<std::vector<StoredFunction>> FunctionStore::all() {
     if (step != SQLITE_ROW) return state_->failed();
     auto deployment = deployment_from_json(column(*statement, 0));
     if (!deployment) return tl::unexpected(std::move(deployment).error().within(state_->file));
-    StoredFunction function{std::move(*deployment), column(*statement, 1), std::nullopt};
+    StoredFunction function{.deployment = std::move(*deployment),
+                            .created_at = column(*statement, 1),
+                            .replicas = std::nullopt,
+                            .image_digest = column(*statement, 3)};
     if (sqlite3_column_type(statement->get(), 2) == SQLITE_INTEGER) {
       function.replicas = sqlite3_column_int(statement->get(), 2);
     }

@@ -19,6 +19,7 @@ struct StoredFunction {
   FunctionDeployment deployment;
   std::string created_at;       ///< RFC 3339.
   std::optional<int> replicas;  ///< Wanted; nothing for one that was never scaled.
+  std::string image_digest;     ///< Of its container image, or empty.
 };
 
 /// A SQLite database; each change is one durable transaction.
@@ -32,7 +33,8 @@ class FunctionStore {
   FunctionStore(const FunctionStore&) = delete;
   FunctionStore& operator=(const FunctionStore&) = delete;
 
-  Result<void> put(const FunctionDeployment& deployment, const std::string& created_at);
+  Result<void> put(const FunctionDeployment& deployment, const std::string& created_at,
+                   const std::string& image_digest = {});
   Result<void> remove(const FunctionName& function);
   Result<void> set_replicas(const FunctionName& function, int replicas);
   Result<std::vector<StoredFunction>> all();  ///< Sorted by name.

@@ -191,6 +191,7 @@ void Replica::add_places(std::vector<std::string>& environment) const {
 ProcessCommand Replica::standing_command() const {
   ProcessCommand command{.arguments = plan_->command,
                          .environment = plan_->environment,
+                         .directory = plan_->directory,
                          .combine_output = plan_->watchdog.combine_output};
   add_places(command.environment);
   return command;

@@ -21,10 +21,13 @@ constexpr std::string_view network_annotation = "dfaas.network";
 Result<bool> wants_host_network(const FunctionDeployment& deployment,
                                 const ReplicaDefaults& defaults) {
   for (const auto& [name, value] : deployment.annotations) {
-    if (name.starts_with("dfaas.") && name != network_annotation && name != "dfaas.prefork") {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("annotation {} is not known: {} and dfaas.prefork are",
-                              in_quotes(name), network_annotation));
+    const bool is_known =
+        name == network_annotation || name == "dfaas.prefork" || name == "dfaas.watchdog";
+    if (name.starts_with("dfaas.") && !is_known) {
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("annotation {} is not known: {}, dfaas.prefork and dfaas.watchdog are",
+                      in_quotes(name), network_annotation));
     }
   }
   const auto found = deployment.annotations.find(std::string(network_annotation));
@@ -52,6 +55,14 @@ std::uint64_t half_of_memory() {
          static_cast<std::uint64_t>(std::max(page_bytes, 4096L)) / 2;
 }
 
+Result<void> check_image_tier(SandboxTier tier) {
+  if (tier == SandboxTier::namespaces) return {};
+  return fail(ErrorCode::invalid_input,
+              fmt::format("images need the sandbox tier namespaces; this node has {} (see dfaas "
+                          "status)",
+                          to_text(tier)));
+}
+
 Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
                                  const WatchdogSettings& watchdog, std::string_view program,
                                  std::string root, int slots, const ReplicaDefaults& defaults,
@@ -72,11 +83,10 @@ Result<ReplicaSpec> plan_replica(const FunctionDeployment& deployment,
                     "limits.cpu cannot be enforced on this node: it has no control group of its "
                     "own for processors (see dfaas status)"});
   }
-  if (!root.empty() && report.tier != SandboxTier::namespaces) {
-    return refused({ErrorCode::invalid_input,
-                    fmt::format("images need the sandbox tier namespaces; this node has {} (see "
-                                "dfaas status)",
-                                to_text(report.tier))});
+  if (!root.empty()) {
+    if (auto possible = check_image_tier(report.tier); !possible) {
+      return refused(std::move(possible).error());
+    }
   }
   if (root.empty() && report.tier != SandboxTier::none && !is_visible(settings, program)) {
     return refused({ErrorCode::invalid_input,

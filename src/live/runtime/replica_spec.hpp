@@ -26,6 +26,9 @@ struct ReplicaDefaults {
 /// Half of this machine's memory.
 std::uint64_t half_of_memory();
 
+/// Can functions have files of their own in this tier? Errors: invalid_input.
+Result<void> check_image_tier(SandboxTier tier);
+
 /// `program` is what the function starts, `root` its image or empty, `slots` its calls at once. Errors: invalid_input naming the field,
 /// for limits and networks that make no sense or that this node, as `report` has it, cannot enforce, and for
 /// programs that no sandbox shows.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/openfaas/watchdog.hpp"
+#include "live/images/image_store.hpp"
 #include "live/sandbox/spec.hpp"
 
 namespace dfaas {
@@ -17,6 +18,8 @@ struct RunPlan {
   ScaleSettings scale;
   std::vector<std::string> command;      ///< Program, absolute, and its arguments.
   std::vector<std::string> environment;  ///< Of processes that know no request yet.
+  std::string directory = "/";           ///< Where they start.
+  ImagePtr image;                        ///< Kept on disk while it runs; null without a container.
 
   friend bool operator==(const RunPlan&, const RunPlan&) = default;
 };

@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 namespace dfaas {
 namespace {
@@ -123,6 +124,14 @@ std::set<std::string> words_of(const std::string& file) {
   return words;
 }
 
+/// The group below which ours go: of a launcher that is started again in the group that make_room() made, the
+/// service's, which holds no processes any more.
+std::string service_group(const std::string& directory) {
+  constexpr std::string_view made = ".service/node";
+  if (!directory.ends_with(made)) return directory;
+  return directory.substr(0, directory.rfind('/'));
+}
+
 /// A service's own group holds its processes, and such a group may not limit children: they move into one
 /// beside. Only where the group is a service's, so that nobody else's processes are touched.
 void make_room(const std::string& directory) {
@@ -150,7 +159,7 @@ void Cgroups::try_v2(std::vector<std::string>& notes) {
   const auto directories = own_directories();
   const auto found = directories.find("");
   if (found == directories.end()) return;
-  const std::string& directory = found->second;
+  const std::string directory = service_group(found->second);
   const auto offered = words_of(directory + "/cgroup.controllers");
   if (!offered.contains("memory") || !offered.contains("pids")) {
     notes.push_back("control groups v2: memory and pids are not offered in " + directory);

@@ -133,7 +133,9 @@ Result<void> show_entries(const std::string& from, const std::string& place,
     const std::string name(static_cast<const char*>(entry->d_name));
     const bool is_ours = std::find(skipped.begin(), skipped.end(), name) != skipped.end();
     if (name == "." || name == ".." || is_ours) continue;
-    if (entry->d_type == DT_LNK) {
+    struct stat kind{};
+    if (::lstat(path_in(from, name).c_str(), &kind) != 0) continue;
+    if (S_ISLNK(kind.st_mode)) {
       result = copy_link(path_in(from, name), path_in(place, name));
     } else {
       const HostPath source(path_in(from, name));
@@ -148,10 +150,26 @@ Result<void> show_entries(const std::string& from, const std::string& place,
 Result<void> show_image(const std::string& root, const ReplicaSpec& spec) {
   auto shown = show_entries(spec.root, root, {"proc", "dev", "sys", "tmp", "run", "var"});
   const std::string variable = spec.root + "/var";
-  if (!shown || ::access(variable.c_str(), F_OK) != 0) return shown;
+  struct stat kind{};
+  // A link would be followed here, on the host. Without it, the function has an empty /var.
+  const bool is_there = ::lstat(variable.c_str(), &kind) == 0 && S_ISDIR(kind.st_mode);
+  if (!shown || !is_there) return shown;
   // One level deeper, so that secrets find a place in it.
   make_directories(root + "/var");
   return show_entries(variable, root + "/var", {"openfaas", "tmp", "run", "lock"});
+}
+
+/// May something of the host be shown at `path`? An image that has a link there could lead us out of it.
+Result<void> refuse_links(const std::string& root, const std::string& path) {
+  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    const std::string place = root + path.substr(0, end);
+    struct stat kind{};
+    if (::lstat(place.c_str(), &kind) == 0 && S_ISLNK(kind.st_mode)) {
+      return fail(ErrorCode::invalid_input,
+                  "the image has a link where this node shows " + path + " of its own");
+    }
+    if (end == std::string::npos) return {};
+  }
 }
 
 Result<void> hide(const std::string& root, const std::string& path) {
@@ -272,6 +290,9 @@ Result<void> enter_file_system(const SandboxSettings& settings, const ReplicaSpe
   for (const auto& [path, attributes] : extra) {
     // What is not there when a replica starts is not there for it.
     if (!path.exists()) continue;
+    if (!spec.root.empty()) {
+      if (done = refuse_links(root, path.path()); !done) return done;
+    }
     if (done = path.bind(root + path.path(), attributes); !done) return done;
   }
   if (done = write_secrets(root, spec, owner); !done) return done;

@@ -136,6 +136,15 @@ TEST(Digest, DependsOnTheCodeOnly) {
   EXPECT_NE(digest_input(a), digest_input(b));
 }
 
+TEST(Digest, OfAContainerIsThatOfItsManifestWhateverItsName) {
+  FunctionDeployment a{.function = *FunctionName::parse("f"), .image = "oci:f:1"};
+  FunctionDeployment b = a;
+  b.image = "ghcr.io/team/f:1";
+  EXPECT_EQ(digest_input(a, "sha256:1"), digest_input(b, "sha256:1"));
+  EXPECT_NE(digest_input(a, "sha256:1"), digest_input(a, "sha256:2"));
+  EXPECT_NE(digest_input(a, "sha256:1"), digest_input(a));
+}
+
 TEST(ClassicEnvironment, CarriesTheRequest) {
   RequestHead head{.method = "POST", .target = "/function/f/p?q=1", .body = {.length = 3}};
   head.headers.add("x-call-id", "1");

@@ -203,6 +203,7 @@ TEST(FunctionStoreTest, KeepsReplicasAndNamespacesAndReadsTheFirstForm) {
     auto store = FunctionStore::open(file);
     ASSERT_TRUE(store) << store.error().message;
     EXPECT_FALSE(store->all()->at(0).replicas);
+    EXPECT_EQ(store->all()->at(0).image_digest, "");
     ASSERT_TRUE(store->set_replicas(FunctionName::parse("f").value(), 5));
     ASSERT_TRUE(store->put_namespace({.name = "team", .labels = {{"a", "b"}}}));
     ASSERT_TRUE(store->put_namespace({.name = "gone"}));
@@ -218,6 +219,8 @@ TEST(FunctionStoreTest, KeepsReplicasAndNamespacesAndReadsTheFirstForm) {
   EXPECT_EQ(store->namespaces()->front().labels.at("a"), "b");
   ASSERT_TRUE(store->put(functions->front().deployment, "now"));
   EXPECT_EQ(store->all()->front().replicas, 5) << "an update keeps them";
+  ASSERT_TRUE(store->put(functions->front().deployment, "now", "sha256:1"));
+  EXPECT_EQ(store->all()->front().image_digest, "sha256:1");
   fs::remove_all(file.parent_path());
 }
 

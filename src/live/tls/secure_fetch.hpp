@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// One HTTP exchange over TLS with a node that is known by its id.
+/// One HTTP exchange over TLS, with a node that is known by its id or a server that is known by its name.
 ///
-/// Guarantees  Whatever authority signed its certificate: the other side is the node with this id, because the
-///             id follows from the key that it used. So nothing has to be trusted before.
+/// Guarantees  By id: whatever authority signed its certificate, the other side is that node, because the id
+///             follows from the key that it used. So nothing has to be trusted before. By name: its certificate is
+///             for that name and of an authority that this machine trusts (or SSL_CERT_FILE names).
 /// Errors      unavailable, timed_out; denied when somebody else answers; overloaded over `bytes_max`.
 #pragma once
 
@@ -21,7 +22,7 @@ namespace dfaas {
 
 struct SecurePlace {
   Endpoint address;
-  NodeId id;
+  NodeId id;                  ///< Empty: `address.host` is the name that counts.
   std::filesystem::path own;  ///< Certificate and key to show; empty for none.
 };
 

@@ -796,7 +796,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       co_return;
     }
     const NodeId id = *from;
-    const std::string text = *body;
+    const std::string& text = *body;
     const Trust::Answer answer = co_await self->trust->answer_peer(id, head.target, text);
     co_await answer_json(connection, answer.status, answer.json);
   }

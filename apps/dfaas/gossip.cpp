@@ -90,7 +90,7 @@ Result<SerfKeys> ask_members(const GossipOptions& options, std::string command) 
                 fmt::format("{}; does the node in {} run, with membership.kind = \"serf\"?",
                             answer.error().message, directory_of(options).root().string()));
   }
-  const auto keys = serf_keys_from(answer->body);
+  auto keys = serf_keys_from(answer->body);
   if (!keys) return keys;
   const bool is_done = keys->failed == 0 && keys->answered == keys->members;
   if (is_done && answer->error.empty()) return keys;

@@ -36,7 +36,8 @@ struct NodeInit {
 
 /// In the directories of programs of the system; empty where it is in none.
 std::string find_program(std::string_view name);
-/// Is the address of this setting free? Tried by binding it. `socket_type`: SOCK_STREAM or SOCK_DGRAM.
+/// Is the address of this setting free? Tried by binding it. `socket_type`: SOCK_STREAM or SOCK_DGRAM. Errors:
+/// conflict, naming it.
 Result<void> check_port(const Settings& settings, std::string_view name,
                         int socket_type = SOCK_STREAM);
 

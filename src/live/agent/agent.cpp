@@ -582,6 +582,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       if (!best || (best->slot == 0 && candidate->slot > 0)) best = candidate;
     }
     std::vector<ProvedMember> members;
+    members.reserve(by_id.size());
     for (const auto& [id, candidate] : by_id) {
       const bool is_silent =
           candidate->not_up_since && time > *candidate->not_up_since + silence_patience;
@@ -661,6 +662,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       groups.push_back(candidate->group());
     }
     std::vector<ProofWish> wishes;
+    wishes.reserve(due.size());
     for (std::size_t index = 0; index < due.size(); ++index) {
       wishes.push_back({.index = index,
                         .group = groups[index],
@@ -828,7 +830,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       co_return;
     }
     const NodeId id = *from;
-    const std::string text = *body;
+    const std::string& text = *body;
     const Trust::Answer answer = co_await self->trust->answer_peer(id, head.target, text);
     co_await answer_json(connection, answer.status, answer.json);
   }

@@ -72,7 +72,7 @@ DeployedFunction deployed(const GatewayCore& core, const PlatformFunction& funct
                           std::optional<Micros> service_time) {
   DeployedFunction result{.deployment = function.status.deployment,
                           .traits = function.traits,
-                          .digest = deployment_digest(function.status.deployment),
+                          .digest = deployment_digest(function.status.deployment, ""),
                           .created_at = function.status.created_at,
                           .retry = function.retry,
                           .max_inflight = function.max_inflight,

@@ -92,7 +92,7 @@ struct SerfMembership::State : std::enable_shared_from_this<SerfMembership::Stat
   static asio::awaitable<Result<void>> follow(std::shared_ptr<State> self) {
     const auto door = read_serf_door(self->settings.agent_file);
     if (!door) co_return tl::unexpected(door.error());
-    const SerfDoor place = *door;
+    const SerfDoor& place = *door;
     auto opened = co_await SerfLink::open(place, link_patience);
     if (!opened) co_return pass_on(std::move(opened));
     const std::unique_ptr<SerfLink> link = std::move(*opened);
@@ -186,7 +186,7 @@ struct SerfMembership::State : std::enable_shared_from_this<SerfMembership::Stat
     bool is_joined = false;
     bool is_serf_away = !door;
     if (door) {
-      const SerfDoor place = *door;
+      const SerfDoor& place = *door;
       const std::string command = serf_join(serf_call_sequence, address);
       const auto answer = co_await serf_call(place, command, SerfBody::follows, join_patience);
       is_serf_away = !answer;
@@ -243,7 +243,7 @@ asio::awaitable<void> SerfMembership::leave() {
   state->stopping = true;
   const auto door = read_serf_door(state->settings.agent_file);
   if (!door) co_return;
-  const SerfDoor place = *door;
+  const SerfDoor& place = *door;
   constexpr Millis patience{500};
   auto link = co_await SerfLink::open(place, patience);
   if (!link) co_return;  // It has ended already.

@@ -42,6 +42,10 @@ class Invited:
         self.wait_up(node, self.first)
         return node
 
+    def member(self):
+        """A node beside the first."""
+        return self.nodes[1] if len(self.nodes) > 1 else self.join("west")
+
     @staticmethod
     def wait_up(node, other):
         wait_until(lambda: node.peer_state(other) == "up", f"{node.name} to hear from {other.name}")
@@ -103,14 +107,14 @@ def deploy_at(node, name, process, slots, others):
 
 
 def test_node_joins_by_a_token_and_takes_calls(invited):
-    west = invited.join("west")
+    west = invited.join("newcomer")
     assert trust(west)["organisation"] == "acme"
     assert (west.directory / "pki" / "node.pem").stat().st_mode & 0o777 == 0o600
     deploy_at(west, "only-there", "cat", 2, [invited.first])
     answer = invited.first.call("only-there", b"hello")
     assert (answer.status, answer.body, answer.node_id) == (200, b"hello", west.id)
     issued = trust(invited.first)["issued"]
-    assert ("west", west.id) in [(node["name"], node["id"]) for node in issued]
+    assert ("newcomer", west.id) in [(node["name"], node["id"]) for node in issued]
 
 
 def refused_join(invited, token, *options):
@@ -171,7 +175,7 @@ def test_node_that_is_not_the_one_of_the_token_is_told(invited):
 
 
 def test_invitation_needs_the_authority_and_sane_numbers(invited):
-    without = dfaas("federation", "invite", "--dir", invited.nodes[1].directory, check=False)
+    without = dfaas("federation", "invite", "--dir", invited.member().directory, check=False)
     assert without.returncode != 0 and "invite on the node that has it" in without.stderr
     for options in (("--uses", "0"), ("--hours", "0"), ("--hours", "999999")):
         done = dfaas("federation", "invite", "--dir", invited.first.directory, *options, check=False)
@@ -199,7 +203,7 @@ def test_garbage_at_the_join_port_stops_nothing(invited):
 
 
 def test_certificate_changes_under_load_without_a_lost_call(invited):
-    east, west = invited.first, invited.nodes[1]
+    east, west = invited.first, invited.member()
     deploy_at(west, "steady", "cat", 8, [east])
     before = shown_fingerprint(west, east)
     with load.open_loop(east.user_port, "/function/steady", per_second=50, seconds=30) as run:
@@ -221,8 +225,8 @@ def test_certificate_changes_under_load_without_a_lost_call(invited):
 
 
 def test_certificate_is_renewed_in_time_by_itself():
-    # Certificates begin five minutes early, so of a minute less than a third is left at once.
-    with Invited(settings={"pki.validity_minutes": 1}) as federation:
+    # Certificates begin five minutes early, so of two minutes less than a third is left at once.
+    with Invited(settings={"pki.validity_minutes": 2}) as federation:
         east, west = federation.first, federation.join("west")
         deploy_at(east, "back", "cat", 4, [west])
         seen = {shown_fingerprint(west, east)}
@@ -282,9 +286,10 @@ commonName = supplied
 
 
 def test_next_certificate_that_is_wrong_is_told_and_not_used(invited):
-    east, west = invited.first, invited.nodes[1]
+    east, west = invited.first, invited.member()
     before = shown_fingerprint(west, east)
-    other = invited.directory / "one"  # A member, but another node.
+    other = invited.directory / "other"  # A member, but another node.
+    dfaas("join", invited.invite(), "--dir", other, "--name", "other")
     (west.directory / "pki" / "next.pem").write_bytes((other / "pki" / "node.pem").read_bytes())
     wait_until(lambda: "next_certificate_not_taken" in west.log(), "the complaint")
     assert shown_fingerprint(west, east) == before
@@ -326,7 +331,7 @@ def test_revoked_node_is_out_everywhere_and_stays_out():
 
 
 def test_revoking_needs_the_authority_and_a_known_node(invited):
-    west = invited.nodes[1]
+    west = invited.member()
     without = dfaas("federation", "revoke", "east", "--dir", west.directory, check=False)
     assert without.returncode != 0 and "only the authority" in without.stderr
     unknown = dfaas("federation", "revoke", "nobody", "--dir", invited.first.directory, check=False)
@@ -374,7 +379,7 @@ def test_authorities_that_cannot_be_read_change_nothing(invited):
     before = file.read_text()
     file.write_text(before[:100])
     wait_until(lambda: "authorities_not_taken" in east.log(), "the complaint")
-    assert east.peer_state(invited.nodes[1]) == "up"
+    assert east.peer_state(invited.member()) == "up"
     file.write_text(before)
     wait_until(lambda: "authorities_taken" in east.log(), "the good ones to be read")
-    assert east.peer_state(invited.nodes[1]) == "up"
+    assert east.peer_state(invited.member()) == "up"

@@ -139,7 +139,7 @@ class LoadGeneratorTest : public testing::Test {
   }
 
   /// Runs the plan to its end. `on_start` is called with the generator under way.
-  Result<LoadReport> run(LoadPlan plan, std::function<void(LoadGenerator&)> on_start = {}) {
+  Result<LoadReport> run(LoadPlan plan, const std::function<void(LoadGenerator&)>& on_start = {}) {
     auto generator = LoadGenerator::make(context_.get_executor(), std::move(plan));
     if (!generator) return pass_on(std::move(generator));
     std::optional<Result<LoadReport>> result;

@@ -106,6 +106,7 @@ Result<void> TrustBundle::remove(std::string_view organisation) {
   });
   if (gone > 0) return {};
   std::vector<std::string> names;
+  names.reserve(authorities_.size());
   for (const TrustedAuthority& authority : authorities_) names.push_back(authority.organisation);
   return fail(ErrorCode::not_found,
               fmt::format("organisation {} is not trusted: those that are: {}",

@@ -57,7 +57,7 @@ Result<void> choose_check(ssl::context& context, const SecurePlace& place) {
   return fail(ErrorCode::unavailable, "the authorities of this machine: " + error.message());
 }
 
-http::request<http::string_body> to_wire(RequestHead head, std::string body) {
+http::request<http::string_body> to_wire(const RequestHead& head, std::string body) {
   http::request<http::string_body> request;
   request.method_string(head.method);
   request.target(head.target);
@@ -107,7 +107,7 @@ asio::awaitable<Result<HttpReply>> secure_fetch(SecurePlace place, RequestHead h
                                            : "somebody without a certificate",
                                place.id.text()));
   }
-  const http::request<http::string_body> request = to_wire(std::move(head), std::move(body));
+  const http::request<http::string_body> request = to_wire(head, std::move(body));
   const auto [write_error, written] = co_await http::async_write(stream, request, as_result);
   if (write_error) co_return failure("asking " + place.address.text(), write_error);
   beast::flat_buffer buffer(bytes_max + (64U << 10U));
@@ -120,7 +120,7 @@ asio::awaitable<Result<HttpReply>> secure_fetch(SecurePlace place, RequestHead h
   }
   if (read_error) co_return failure("the answer of " + place.address.text(), read_error);
   HttpReply reply;
-  reply.head.status = parser.get().result_int();
+  reply.head.status = static_cast<int>(parser.get().result_int());
   for (const auto& field : parser.get()) {
     reply.head.headers.add(std::string(field.name_string()), std::string(field.value()));
   }

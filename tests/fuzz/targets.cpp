@@ -11,6 +11,7 @@
 #include "core/base/names.hpp"
 #include "core/base/text.hpp"
 #include "core/dataplane/dispatcher.hpp"
+#include "core/federation/joining.hpp"
 #include "core/membership/gossip_view.hpp"
 #include "core/membership/msgpack_frames.hpp"
 #include "core/membership/serf_rpc.hpp"
@@ -189,6 +190,22 @@ bool is_harmless(std::string_view name) {
   return name.find_first_not_of(
              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
          std::string_view::npos;
+}
+
+void run_joining(std::string_view bytes) {
+  if (const auto token = parse_join_token(bytes); is_accepted(token)) {
+    DFAAS_ASSERT(parse_join_token(to_text(*token)) == *token, "a token keeps its meaning");
+  }
+  if (const auto request = join_request_from_json(bytes); is_accepted(request)) {
+    DFAAS_ASSERT(join_request_from_json(to_json(*request)) == *request, "a request stays as it is");
+  }
+  if (const auto answer = join_answer_from_json(bytes); is_accepted(answer)) {
+    DFAAS_ASSERT(join_answer_from_json(to_json(*answer)) == *answer, "an answer stays as it is");
+  }
+  if (const auto request = renew_request_from_json(bytes); is_accepted(request)) {
+    DFAAS_ASSERT(renew_request_from_json(renew_request_to_json(*request)) == *request,
+                 "a request stays as it is");
+  }
 }
 
 void run_names(std::string_view bytes) {
@@ -436,13 +453,14 @@ void run_serf(std::string_view bytes) {
   check_sentence(join_complaint("a:1", bytes));
 }
 
-constexpr std::array<FuzzTarget, 21> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 22> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
                                             {"image", run_image},
                                             {"import_azure", run_import_azure},
                                             {"import_original", run_import_original},
+                                            {"joining", run_joining},
                                             {"load_plan", run_load_plan},
                                             {"model_trace", run_model_trace},
                                             {"names", run_names},

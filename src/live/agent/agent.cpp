@@ -775,7 +775,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   // --- trust
 
   [[nodiscard]] TrustHooks trust_hooks() {
-    return {.neighbours = [this] { return trusted_neighbours(); },
+    return {.neighbours_up = [this] { return neighbours_up(); },
             .post =
                 [this](NodeId to, std::string target, std::string body) {
                   return post_to(shared_from_this(), to, std::move(target), std::move(body));
@@ -783,14 +783,10 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
             .on_change = [this] { doubt_all(); }};
   }
 
-  [[nodiscard]] std::vector<TrustedNeighbour> trusted_neighbours() const {
-    std::vector<TrustedNeighbour> result;
+  [[nodiscard]] std::vector<NodeId> neighbours_up() const {
+    std::vector<NodeId> result;
     for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
-      result.push_back({.id = neighbour.id,
-                        .name = neighbour.name.text(),
-                        .organisation = neighbour.organisation,
-                        .slot = neighbour.slot,
-                        .is_up = neighbour.state == "up"});
+      if (neighbour.state == "up") result.push_back(neighbour.id);
     }
     return result;
   }

@@ -177,8 +177,8 @@ struct Trust::State : std::enable_shared_from_this<Trust::State> {
     const std::string organisation = list->organisation;
     revoked[organisation] = {.list = std::move(*list), .text = text};
     hooks.on_change();
-    for (const TrustedNeighbour& neighbour : hooks.neighbours()) {
-      if (neighbour.is_up) tasks.spawn(tell(shared_from_this(), neighbour.id, text));
+    for (const NodeId& neighbour : hooks.neighbours_up()) {
+      tasks.spawn(tell(shared_from_this(), neighbour, text));
     }
     return true;
   }
@@ -256,13 +256,13 @@ struct Trust::State : std::enable_shared_from_this<Trust::State> {
     const auto deadline = std::chrono::steady_clock::now() + announce_patience;
     for (;;) {
       bool is_missing = false;
-      const std::vector<TrustedNeighbour> neighbours = self->hooks.neighbours();
-      for (const TrustedNeighbour& neighbour : neighbours) {
-        if (!neighbour.is_up || told.contains(neighbour.id)) continue;
+      const std::vector<NodeId> neighbours = self->hooks.neighbours_up();
+      for (const NodeId& neighbour : neighbours) {
+        if (told.contains(neighbour)) continue;
         const auto reply =
-            co_await self->hooks.post(neighbour.id, "/dfaas/v1/certificate", certificate);
+            co_await self->hooks.post(neighbour, "/dfaas/v1/certificate", certificate);
         if (reply && reply->head.status == 200) {
-          told.insert(neighbour.id);
+          told.insert(neighbour);
         } else {
           is_missing = true;
         }

@@ -41,18 +41,9 @@ struct TrustSettings {
   std::map<std::string, std::string> gossip;
 };
 
-/// A neighbour that is admitted.
-struct TrustedNeighbour {
-  NodeId id;
-  std::string name;
-  std::string organisation;
-  int slot = 0;
-  bool is_up = false;
-};
-
 /// What it needs of the agent around it.
 struct TrustHooks {
-  std::function<std::vector<TrustedNeighbour>()> neighbours;
+  std::function<std::vector<NodeId>()> neighbours_up;
   /// POST of JSON or PEM to a neighbour; the status, or why there is none.
   std::function<boost::asio::awaitable<Result<HttpReply>>(NodeId, std::string target, std::string)>
       post;

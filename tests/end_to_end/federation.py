@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 import clients
-from waiting import (children_of, command_line, descendants_of, end_process, process_name,
+from waiting import (children_of, command_line, descendants_of, end_process, end_processes, process_name,
                      wait_until)
 
 BINARY = os.environ.get(
@@ -221,8 +221,7 @@ class Node:
     def crash(self):
         """kill -9 of all of them at once, as a machine that loses power. start() brings it back."""
         self.freeze()  # So that none starts another meanwhile.
-        for pid in reversed(self.family()):
-            end_process(pid)
+        end_processes(reversed(self.family()))
         self._process.wait()
         self._forget()
 

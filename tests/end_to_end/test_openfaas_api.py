@@ -245,6 +245,7 @@ def test_function_reads_its_secrets_and_an_update_of_them(node):
 
 def test_deployment_with_an_unknown_secret_is_400_and_changes_nothing(node):
     deployed(node, "careful", "cat")
+    wait_until(lambda: described(node, "careful")["availableReplicas"] == 1, "its replica")
     before = described(node, "careful")
     answer = node.system("PUT", "/system/functions", deployment("careful", "rev", secrets=["missing"]))
     assert answer.status == 400 and "missing" in answer.text and is_one_sentence(answer), answer

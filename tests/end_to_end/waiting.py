@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import select
 import signal
 import time
 
@@ -94,6 +95,23 @@ def end_process(pid):
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def end_processes(pids, seconds=10.0):
+    """SIGKILL to each in this order; returns once all are over and what they held open is closed."""
+    handles = []
+    try:
+        for pid in pids:
+            try:
+                handles.append((pid, os.pidfd_open(pid)))
+            except ProcessLookupError:
+                continue
+            end_process(pid)
+        for pid, handle in handles:
+            assert select.select([handle], [], [], seconds)[0], f"process {pid} does not end"
+    finally:
+        for _, handle in handles:
+            os.close(handle)
 
 
 def reap_adopted(own):

@@ -231,7 +231,7 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   }
 
   void replace_next(std::vector<std::size_t> places, Millis patience,
-                    std::function<void(Result<void>)> done) {
+                    const std::function<void(Result<void>)>& done) {
     if (stopping) return done(fail(ErrorCode::unavailable, "stopped meanwhile"));
     if (places.empty()) return done({});
     const std::size_t at = places.front();
@@ -257,7 +257,7 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
               });
   }
 
-  void take_over(std::size_t at, Millis patience, std::function<void(Result<void>)> done) {
+  void take_over(std::size_t at, Millis patience, const std::function<void(Result<void>)>& done) {
     Child& child = children[at];
     child.predecessor = child.pid;
     child.has_started = false;  // It may end: its predecessor goes on.
@@ -349,7 +349,7 @@ void Supervisor::start(Millis patience, std::function<void(Result<void>)> done) 
   state_->start_next(0, patience, std::move(done));
 }
 
-void Supervisor::replace(std::vector<std::string> names, Millis patience,
+void Supervisor::replace(const std::vector<std::string>& names, Millis patience,
                          std::function<void(Result<void>)> done) {
   const bool is_busy =
       state_->replacing || state_->stopping ||

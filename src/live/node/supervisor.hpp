@@ -57,7 +57,7 @@ class Supervisor {
   /// Replaces each of `names` by a new process of its program, one after the other: each gets its time to
   /// finish, and the next one's turn is when the new one is ready. `done` gets an Error naming the program
   /// that could not be replaced (one that hands over then goes on); conflict while it is replacing.
-  void replace(std::vector<std::string> names, Millis patience,
+  void replace(const std::vector<std::string>& names, Millis patience,
                std::function<void(Result<void>)> done);
 
   /// Stops them in reverse order of `programs`, then calls back.

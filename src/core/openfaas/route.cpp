@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
 #include "core/base/text.hpp"
 #include "core/http/query.hpp"
@@ -45,6 +46,12 @@ Route parse_function_call(std::string_view rest, std::string_view query) {
       .query = std::string(query)};
 }
 
+/// Both words that a client's library may write.
+bool wants_usage(std::string_view query) {
+  const std::string value = value_of(query, "usage");
+  return value == "1" || value == "true";
+}
+
 template <class FunctionRoute>
 Route parse_system_function(std::string_view name, std::string_view query) {
   const std::string space = value_of(query, "namespace");
@@ -52,7 +59,11 @@ Route parse_system_function(std::string_view name, std::string_view query) {
   auto function = FunctionName::parse(name);
   if (function && !space.empty()) function = FunctionName::parse(function->name(), space);
   if (!function) return RefusedRoute{.status = 400, .sentence = function.error().message};
-  return FunctionRoute{.function = std::move(*function)};
+  if constexpr (std::is_same_v<FunctionRoute, SystemFunctionRoute>) {
+    return FunctionRoute{.function = std::move(*function), .wants_usage = wants_usage(query)};
+  } else {
+    return FunctionRoute{.function = std::move(*function)};
+  }
 }
 
 Route parse_async(std::string_view rest, std::string_view query) {
@@ -70,7 +81,10 @@ std::optional<Route> parse_system(std::string_view rest, std::string_view query)
   constexpr std::string_view space = "namespace/";
   constexpr std::string_view async_calls = "async-calls/";
   constexpr std::string_view retry = "/retry";
-  if (rest == "functions") return SystemFunctionsRoute{.space = value_of(query, "namespace")};
+  if (rest == "functions") {
+    return SystemFunctionsRoute{.space = value_of(query, "namespace"),
+                                .wants_usage = wants_usage(query)};
+  }
   if (rest == "info") return SystemInfoRoute{};
   if (rest == "secrets") return SystemSecretsRoute{.space = value_of(query, "namespace")};
   if (rest == "logs") return SystemLogsRoute{.query = std::string(query)};

@@ -18,10 +18,12 @@ struct FunctionCallRoute {
   std::string query;  ///< Without the '?'.
 };
 struct SystemFunctionsRoute {
-  std::string space;  ///< ?namespace=, empty for all.
+  std::string space;         ///< ?namespace=, empty for all.
+  bool wants_usage = false;  ///< ?usage=1
 };
 struct SystemFunctionRoute {
   FunctionName function;
+  bool wants_usage = false;  ///< ?usage=1
 };
 struct SystemInfoRoute {};
 /// /system/scale-function/{name}[?namespace=]

@@ -123,13 +123,17 @@ Route parse_route(std::string_view target) {
   constexpr std::string_view function_prefix = "/function/";
   constexpr std::string_view async_prefix = "/async-function/";
   constexpr std::string_view system_prefix = "/system/";
+  constexpr std::string_view page = "/ui";
+  constexpr std::string_view page_prefix = "/ui/";
   if (path.starts_with(function_prefix)) {
     return parse_function_call(path.substr(function_prefix.size()), query);
   }
   if (path.starts_with(async_prefix)) return parse_async(path.substr(async_prefix.size()), query);
   if (path == "/healthz") return HealthzRoute{};
   if (path == "/store.json") return StoreRoute{};
-  if (path == "/ui" || path.starts_with("/ui/")) return UiRoute{};
+  if (path == page || path.starts_with(page_prefix)) {
+    return UiRoute{.path = std::string(path.substr(page.size()))};
+  }
   if (path.starts_with(system_prefix)) {
     if (auto route = parse_system(path.substr(system_prefix.size()), query)) {
       return std::move(*route);

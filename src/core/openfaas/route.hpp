@@ -56,7 +56,10 @@ struct AsyncFunctionRoute {
   std::string query;
 };
 struct StoreRoute {};  ///< /store.json
-struct UiRoute {};     ///< /ui and what is below it.
+/// /ui and what is below it.
+struct UiRoute {
+  std::string path;  ///< Behind "/ui", with its leading '/'; empty for /ui itself.
+};
 struct HealthzRoute {};
 struct UnknownRoute {};
 struct RefusedRoute {

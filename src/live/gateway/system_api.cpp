@@ -13,6 +13,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "core/base/text.hpp"
+#include "core/http/origin.hpp"
 #include "core/openfaas/status.hpp"
 #include "live/gateway/platform.hpp"
 #include "live/runtime/sandbox_status.hpp"
@@ -232,6 +233,8 @@ asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connect
                           .sandbox = core->runner ? sandbox_json(core->runner->sandbox()) : "",
                           .platform = platform_json(*core)};
     co_await respond_json(connection, 200, info_json(facts));
+  } else if (auto* page = std::get_if<UiRoute>(&route)) {
+    co_await serve_page(core, connection, std::move(head), std::move(page->path));
   } else {
     co_await respond_text(connection, 404, "not here\n");
   }
@@ -277,6 +280,12 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
   }
   if (!is_authorized(head, core->settings.system_user, core->settings.system_password)) {
     co_await ask_for_credentials(connection);
+    co_return;
+  }
+  const bool is_change = head.method != "GET" && head.method != "HEAD";
+  if (is_change && is_from_other_site(head.headers)) {
+    co_await respond_text(connection, 403,
+                          "refused: a page of another site asks for this (header Origin)\n");
     co_return;
   }
   co_await serve_secured(core, connection, std::move(head), std::move(route));

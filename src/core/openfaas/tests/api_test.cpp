@@ -38,7 +38,9 @@ TEST(SystemRoute, NamesEveryPathOfTheApi) {
   EXPECT_EQ(std::get<SystemNamespaceRoute>(parse_route("/system/namespace/team")).name, "team");
   EXPECT_TRUE(std::holds_alternative<SystemAlertRoute>(parse_route("/system/alert")));
   EXPECT_TRUE(std::holds_alternative<StoreRoute>(parse_route("/store.json")));
-  EXPECT_TRUE(std::holds_alternative<UiRoute>(parse_route("/ui/")));
+  EXPECT_EQ(std::get<UiRoute>(parse_route("/ui")).path, "");
+  EXPECT_EQ(std::get<UiRoute>(parse_route("/ui/?x=1")).path, "/");
+  EXPECT_EQ(std::get<UiRoute>(parse_route("/ui/page.js")).path, "/page.js");
   EXPECT_TRUE(std::holds_alternative<UnknownRoute>(parse_route("/uid")));
   EXPECT_TRUE(std::holds_alternative<UnknownRoute>(parse_route("/system/secret")));
   EXPECT_TRUE(std::holds_alternative<UnknownRoute>(parse_route("/system/async-calls/retry")));

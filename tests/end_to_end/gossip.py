@@ -94,16 +94,19 @@ def tags_of(identity, port, **more):
 
 
 def processes(node):
-    """(seconds of processor time, resident bytes) over all processes of a node that are no functions."""
+    """(seconds of processor time, resident bytes, bytes with shared pages divided among those who share them) over
+    all processes of a node that are no functions."""
     ticks = os.sysconf("SC_CLK_TCK")
     page = os.sysconf("SC_PAGE_SIZE")
-    seconds = size = 0
+    seconds = resident = proportional = 0
     for pid in node.family():
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
         seconds += (int(fields[11]) + int(fields[12])) / ticks
-        size += int(fields[21]) * page
-    return seconds, size
+        resident += int(fields[21]) * page
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            proportional += next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
+    return seconds, resident, proportional
 
 
 def wait_known(node, others):

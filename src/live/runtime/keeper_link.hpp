@@ -30,6 +30,7 @@ struct ProcessExit {
   int status = 0;  ///< Exit code, or 128 + signal.
   Micros wall{0};
   Micros cpu{0};
+  bool was_lost = false;  ///< It went with its keeper: what became of its work, nobody knows.
 };
 
 /// A started process. Its destructor kills the process group, if it still runs. It keeps its replica alive.

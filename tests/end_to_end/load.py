@@ -3,6 +3,7 @@
 
 import asyncio
 import collections
+import ctypes
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from clients import Headers, split_answer
 from waiting import wait_until
 
 _PATIENCE_SECONDS = 60.0
+_CLONE_NEWNET = 0x40000000
 
 
 @dataclass
@@ -64,8 +66,9 @@ async def _read_answer(reader):
 class Load:
     """A load under way in a thread of its own. Make one with burst(), closed_loop() or open_loop()."""
 
-    def __init__(self, port, request, work):
+    def __init__(self, port, request, work, network=None):
         self.calls = []
+        self._network = network
         self._port = port
         self._request = request
         self._idle = []
@@ -99,6 +102,8 @@ class Load:
 
     def _run(self, work):
         try:
+            if self._network is not None:
+                enter_network(self._network)
             asyncio.run(self._work(work))
         except Exception as problem:  # Shown by join().
             self._failure = problem
@@ -138,6 +143,12 @@ class Load:
             writer.close()
 
 
+def enter_network(descriptor):
+    """Moves the calling thread, and no other, into a network namespace; for good."""
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "the network could not be entered")
+
+
 def closed_loop(port, target, clients, count=None, seconds=None, **request):
     """`clients` users, each of whom calls again when it has its answer: `count` calls or `seconds`."""
     until = None if seconds is None else time.monotonic() + seconds
@@ -166,8 +177,9 @@ def burst(port, target, count, **request):
     return closed_loop(port, target, clients=count, count=count, **request).join()
 
 
-def open_loop(port, target, per_second, seconds, **request):
-    """Calls at a constant rate, whether or not earlier ones have been answered."""
+def open_loop(port, target, per_second, seconds, network=None, **request):
+    """Calls at a constant rate, whether or not earlier ones have been answered. `network` is a descriptor of
+    the network namespace that they come from."""
 
     async def work(load):
         tasks = []
@@ -180,4 +192,4 @@ def open_loop(port, target, per_second, seconds, **request):
             tasks.append(asyncio.create_task(load._call(intended)))
         await asyncio.gather(*tasks)
 
-    return Load(port, request_text(target, **request), work)
+    return Load(port, request_text(target, **request), work, network)

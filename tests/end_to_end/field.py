@@ -80,6 +80,7 @@ class FieldNode:
         self.address = f"10.77.0.{number}"
         self.directory = field.directory / "nodes" / name
         self.log_file = self.directory / "node.log"
+        self.user_port = _USER_PORT  #: In its own network.
         self.network = None  #: Descriptor of its network namespace, which outlives its processes.
         self.id = None
 
@@ -101,13 +102,12 @@ class FieldNode:
 
     def system(self, method, target, body=None):
         """A call of the REST API, past the front door, with this node's credentials."""
-        return clients.unix_request(str(self.directory / "run/gateway-user.sock"), method, target,
-                                    None if body is None else json.dumps(body),
-                                    federation.credentials_of(self.directory))
+        return self.request(method, target, None if body is None else json.dumps(body),
+                            federation.credentials_of(self.directory))
 
-    def call(self, name, body=b"1000", headers=None):
-        return clients.unix_request(str(self.directory / "run/gateway-user.sock"), "POST",
-                                    f"/function/{name}", body, headers)
+    def request(self, method, target, body=None, headers=None):
+        """What a user asks, past the front door."""
+        return clients.unix_request(str(self.directory / "run/gateway-user.sock"), method, target, body, headers)
 
     def log(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -265,8 +265,8 @@ class Field:
 
     # --- who knows whom
 
-    def disagreements(self, nodes=None):
-        """What keeps each of `nodes` (all) from knowing just the others as up, with all their functions."""
+    def disagreements(self, nodes=None, functions=len(FUNCTIONS)):
+        """What keeps each of `nodes` (all) from knowing just the others as up, with so many functions."""
         nodes = list(nodes or self)
         wrong = []
         for node in nodes:
@@ -280,14 +280,14 @@ class Field:
                 known = sorted(peer["name"] for peer in peers.values())
                 wrong.append(f"{node.name} knows {known}")
             wrong += [f"{node.name} of {peer['name']}: {peer['functions']}" for peer in peers.values()
-                      if len(peer["functions"]) < len(FUNCTIONS)]
+                      if len(peer["functions"]) < functions]
         return wrong
 
-    def wait_agreed(self, nodes=None, seconds=60.0):
+    def wait_agreed(self, nodes=None, seconds=60.0, functions=len(FUNCTIONS)):
         wrong = ["nobody was asked"]
 
         def is_agreed():
-            wrong[:] = self.disagreements(nodes)
+            wrong[:] = self.disagreements(nodes, functions)
             return not wrong
 
         try:
@@ -375,13 +375,14 @@ class Users:
     # --- what the witness saw
 
     def seconds_until(self, since, is_right, what, seconds=60.0):
-        """How long after `since` the view of every node was right, and stayed so until now."""
+        """How long after `since` the view of every node was right, and stayed so until now. `is_right(name,
+        states)` judges that of one node."""
         def first_right():
             right = None
             for at, views in list(self.seen):
                 if at < since:
                     continue
-                if not all(is_right(views[node.name]) for node in self.nodes):
+                if not all(is_right(name, states) for name, states in views.items()):
                     right = None
                 elif right is None:
                     right = at
@@ -391,27 +392,24 @@ class Users:
 
     def seconds_until_out(self, names, since):
         gone = {self._field[name].id for name in names}
-        return self.seconds_until(since, lambda states: states and not any(
+        return self.seconds_until(since, lambda _, states: states and not any(
             states.get(node) == "up" for node in gone), f"{names} to be out")
 
     def seconds_until_in(self, names, since):
-        back = {name: self._field[name].id for name in names}
-        views = {node.name: {known for name, known in back.items() if name != node.name}
-                 for node in self.nodes}
+        def is_right(name, states):
+            return all(states.get(self._field[known].id) == "up" for known in names if known != name)
 
-        def first_right():
-            right = None
-            for at, seen in list(self.seen):
-                if at < since:
-                    continue
-                if not all(all(seen[node].get(known) == "up" for known in wanted)
-                           for node, wanted in views.items()):
-                    right = None
-                elif right is None:
-                    right = at
-            return right
+        return self.seconds_until(since, is_right, f"{names} to be back")
 
-        return wait_until(first_right, f"{names} to be back", 60.0) - since
+    def seconds_until_parted(self, sides, since):
+        """Until every node takes just the others of its side for being there."""
+        side_of = {name: side for side in sides for name in side}
+
+        def is_right(name, states):
+            up = {node for node, state in states.items() if state == "up"}
+            return up == {self._field[other].id for other in side_of[name] if other != name}
+
+        return self.seconds_until(since, is_right, f"the sides {sides}")
 
 
 class Losses:

@@ -224,7 +224,7 @@ class Field:
                 line = self._lines.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"no answer to {commands} within {seconds} s, but {lines}") from None
-            assert line is not None, f"the emulation ended: {self._said[-10:]}"
+            assert line is not None, f"the emulation ended with {self._process.wait()}: {self._said[-10:]}"
             if line == mark:
                 break
             lines.append(line)
@@ -294,6 +294,12 @@ class Field:
             wait_until(is_agreed, "all to know all others", seconds)
         except AssertionError:
             raise AssertionError(f"no agreement in {seconds} s: {wrong}") from None
+
+    def why(self, name, call_id):
+        """What a node did with a call, step by step; nothing when it is too long ago."""
+        decisions = json.loads(self[name]._ask("gateway-admin", "/dfaas/v1/decisions").text)
+        return [f"{step['where']}: {step['what']} {step['ms']:.0f} ms" for decision in decisions
+                if decision["call_id"] == call_id for step in decision["steps"]]
 
     def users_at(self, nodes, functions=FUNCTIONS, rates=None, body=None):
         return Users(self, nodes, functions, rates or RATES, body)
@@ -415,21 +421,24 @@ class Users:
 class Losses:
     """Calls that got no good answer, against the moments in which something was broken."""
 
-    def __init__(self, calls, broken):
+    def __init__(self, field, calls, broken):
         """`broken` are the moments at which something in which calls may have been in flight was ended."""
         self.calls = calls
+        self._field = field
+        self._begun = min(broken)
         self.lost = [(node, function, call) for node, function, call in calls if call.status != 200]
         self.of = collections.Counter(function for _, function, _ in self.lost)
         #: Those that were not in flight at any of the moments; the clock of a call starts before its first byte.
         self.not_in_flight = [
             (node, function, call) for node, function, call in self.lost
             if not any(call.started <= moment <= call.started + call.seconds for moment in broken)]
-        begun = min(broken)
-        self.last_seconds = max((call.started - begun for _, _, call in self.lost), default=0.0)
+        self.last_seconds = max((call.started - self._begun for _, _, call in self.lost), default=0.0)
 
     def text(self):
-        return "; ".join(f"{function} at {node}: {call.status} after {call.seconds:.2f} s {call.error}"
-                         for node, function, call in self.lost[:8])
+        return "\n".join(
+            f"{function} at {node}, {call.started - self._begun:.2f} s later: {call.status} after {call.seconds:.2f} s "
+            f"{call.error} {call.body[:80]} {self._field.why(node, call.call_id)}"
+            for node, function, call in sorted(self.lost, key=lambda entry: entry[2].started)[:20])
 
     def figures(self):
         return {"calls": len(self.calls), "lost_once": self.of["once"], "lost_safe": self.of["safe"]}

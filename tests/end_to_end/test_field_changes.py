@@ -33,8 +33,8 @@ def field():
         assert not any(node.deaths() for node in field)
 
 
-def check(users, broken, lost_once_max):
-    losses = Losses(users.finish(), broken)
+def check(field, users, broken, lost_once_max):
+    losses = Losses(field, users.finish(), broken)
     assert losses.of["safe"] == 0, losses.text()
     assert losses.of["once"] <= lost_once_max, losses.text()
     assert not losses.not_in_flight, losses.text()
@@ -54,7 +54,7 @@ def test_restart_as_itself_costs_nothing(field):
         back = users.seconds_until_in([VICTIM], started)
         helped = users.await_help_of(VICTIM, started) - started
         users.await_calls(40, time.monotonic())
-        losses = check(users, [stopped], 0)
+        losses = check(field, users, [stopped], 0)
     field.wait_agreed()
     assert field[VICTIM].status()["id"] == before
     report(restarted=VICTIM, **losses.figures(), stop_s=round(down - stopped, 2), back_after_s=round(back, 2),
@@ -90,7 +90,7 @@ def test_new_identity_at_an_old_address_takes_its_place(field):
         gone = users.seconds_until(killed, lambda _, states: states and states.get(old) != "up",
                                    "the old identity to be out")
         users.await_calls(60, time.monotonic())
-        losses = check(users, [killed], SLOTS[VICTIM])
+        losses = check(field, users, [killed], SLOTS[VICTIM])
     field.wait_agreed()
     report(new_identity=VICTIM, **losses.figures(), old_out_after_s=round(gone, 2), new_in_after_s=round(back, 2),
            helps_after_s=round(helped, 2))
@@ -150,7 +150,7 @@ def test_clock_of_a_node_moved_by_an_hour_costs_nothing(field, seconds):
         users.await_calls(60, time.monotonic())
         # Its own users are there while it is stopped, too, and hear that nobody is.
         calls = [entry for entry in users.finish() if entry[0] != VICTIM]
-        losses = Losses(calls, [moved])
+        losses = Losses(field, calls, [moved])
     assert not losses.lost, losses.text()
     assert abs(clock.offset() - seconds) < 60
     field.wait_agreed()
@@ -209,7 +209,7 @@ def test_full_disk_stops_changes_and_no_call(field):
         accepted = node.request("POST", "/async-function/once", b"1000")
         assert node.system("DELETE", "/system/functions", {"functionName": "late"}).status == 202
         users.await_calls(40, room)
-        losses = Losses(users.finish(), [filled])
+        losses = Losses(field, users.finish(), [filled])
         assert not losses.lost, losses.text()
         assert users.served_by(VICTIM, filled) > 0
     report(full=VICTIM, **losses.figures(), deployment=refused.status, asynchronous=queued.status)

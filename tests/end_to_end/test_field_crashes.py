@@ -61,8 +61,8 @@ def in_flight_max(victims):
     return sum(SLOTS[name] for name in victims)
 
 
-def check_losses(users, broken, victims):
-    losses = Losses(users.finish(), broken)
+def check_losses(field, users, broken, victims):
+    losses = Losses(field, users.finish(), broken)
     assert losses.of["safe"] == 0, losses.text()
     assert losses.of["once"] <= in_flight_max(victims) * len(broken), losses.text()
     assert not losses.not_in_flight, losses.text()
@@ -85,7 +85,7 @@ def test_nodes_start_in_any_order(field, seed):
     with field.users_at(field) as users:
         users.warm_up("b", "c", "e")
         calls = users.finish()
-    assert all(call.status == 200 for _, _, call in calls), Losses(calls, [agreed]).text()
+    assert all(call.status == 200 for _, _, call in calls), Losses(field, calls, [agreed]).text()
     assert not any(node.deaths() for node in field)
     report(order="".join(order), started_s=round(started - began, 1),
            agreed_after_s=round(agreed - started, 2), calls=len(calls), lost=0)
@@ -111,7 +111,7 @@ def test_killed_program_costs_what_was_in_flight_in_it(field, program):
         helped = users.await_help_of(VICTIM, whole) - killed
         right = users.seconds_until_in([VICTIM], killed)
         users.await_calls(40, whole)
-        losses = check_losses(users, [killed], [VICTIM])
+        losses = check_losses(field, users, [killed], [VICTIM])
     field.wait_agreed()
     report(killed=program, **losses.figures(), last_lost_s=round(losses.last_seconds, 2),
            its_programs_ended_s=round(down, 2), helps_again_after_s=round(helped, 2), all_up_after_s=round(right, 2))
@@ -137,7 +137,7 @@ def test_killed_nodes_cost_what_was_in_flight_in_them(field, victims):
         back = users.seconds_until_in(victims, ready)
         helped = max(users.await_help_of(name, started) for name in victims) - ready
         users.await_calls(40, time.monotonic())
-        losses = check_losses(users, [killed], victims)
+        losses = check_losses(field, users, [killed], victims)
     field.wait_agreed()
     report(killed="+".join(victims), **losses.figures(), last_lost_s=round(losses.last_seconds, 2),
            out_after_s=round(out, 2), start_s=round(ready - started, 2), back_after_s=round(back, 2),
@@ -162,7 +162,7 @@ def test_hung_node_costs_what_was_in_flight_in_it(field):
         back = users.seconds_until_in([VICTIM], thawed)
         helped = users.await_help_of(VICTIM, thawed) - thawed
         users.await_calls(40, time.monotonic())
-        losses = check_losses(users, [hung], [VICTIM])
+        losses = check_losses(field, users, [hung], [VICTIM])
     field.wait_agreed()
     report(hung=VICTIM, **losses.figures(), out_after_s=round(out, 2), back_after_s=round(back, 2),
            helps_again_after_s=round(helped, 2))

@@ -47,7 +47,7 @@ class Trial:
             users.await_calls(60, time.monotonic())
             calls = users.finish()
         self.field.wait_agreed()
-        losses = Losses(calls, [at_cut])
+        losses = Losses(self.field, calls, [at_cut])
         report(sides="|".join("".join(side) for side in sides), **losses.figures(), cut_s=round(at_heal - at_cut, 1),
                last_lost_s=round(losses.last_seconds, 2), out_after_s=round(out, 2),
                healed_after_s=round(healed, 2), helps_again_after_s=round(helped, 2))

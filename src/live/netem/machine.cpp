@@ -115,10 +115,18 @@ void clear_signals() {
   give_up(launch, 8);
 }
 
+/// What a file of /proc says; nothing, or a part, where its process ends meanwhile. (An iterator of the buffer
+/// would throw then.)
+std::string text_of(int pid, const char* name) {
+  const std::ifstream file(fmt::format("/proc/{}/{}", pid, name));
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
 /// Words behind the parent's of a line in /proc: state and parent.
 int parent_of(int pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string text = text_of(pid, "stat");
   const std::size_t behind_name = text.rfind(')');
   if (behind_name == std::string::npos) return -1;
   std::istringstream fields(text.substr(behind_name + 1));
@@ -131,11 +139,9 @@ int parent_of(int pid) {
 /// agent of "dfaas agent", launcher of "dfaas-launcher", haproxy. A keeper tells by its name alone: it is a fork.
 std::string job_of(int pid) {
   constexpr std::string_view ours = "dfaas-";
-  std::string name;
-  std::getline(std::ifstream(fmt::format("/proc/{}/comm", pid)), name);
+  const std::string name(trim(text_of(pid, "comm")));
   if (name.starts_with(ours)) return name.substr(ours.size());
-  std::ifstream file(fmt::format("/proc/{}/cmdline", pid));
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string text = text_of(pid, "cmdline");
   const std::vector<std::string_view> words = split(text, '\0');
   const std::string program = std::filesystem::path(words.front()).filename().string();
   return program == "dfaas" && words.size() > 1 ? std::string(words[1]) : program;

@@ -151,7 +151,8 @@ TEST_F(Machines, OutliveTheirProgramAsLongAsItsOrphans) {
   make(Micros{1000});
   const auto machine = start("sleep 1000 & wait");
   ASSERT_TRUE(machine);
-  while (machine->programs().empty()) ::usleep(1000);
+  while (machine->programs().count("sleep") == 0)
+    ::usleep(1000);  // Until then it is a fork of the shell.
   const int orphan = machine->programs().find("sleep")->second;
   ::kill(machine->program_pid(), SIGKILL);
   while (machine->program_pid() > 0) ::usleep(1000);
@@ -161,6 +162,15 @@ TEST_F(Machines, OutliveTheirProgramAsLongAsItsOrphans) {
   EXPECT_EQ(::kill(orphan, SIGKILL), 0);
   run_until_end();
   EXPECT_FALSE(machine->is_running());
+}
+
+TEST_F(Machines, ListTheirProgramsWhileTheseComeAndGo) {
+  make(Micros{1000});
+  const auto machine =
+      start("sleep 1000 & for i in 1 2 3 4; do (while :; do /bin/true; done) & done; wait");
+  ASSERT_TRUE(machine);
+  while (machine->programs().count("sleep") == 0) ::usleep(1000);
+  for (int times = 0; times < 200; ++times) EXPECT_EQ(machine->programs().count("sleep"), 1U);
 }
 
 TEST_F(Machines, AreAskedToStopByASignalToTheirProgram) {

@@ -3,8 +3,8 @@
 
     with Field() as field:
         with field.users_at(field.others("c")) as users:
-            users.warm_up("c")
-            at = field.tell("kill c")
+            users.steady("c")
+            field.tell("kill c")
             ...
 
 Nodes "a" and "d" have fewer slots than their users need, so calls go to "b", "c" and "e" all the time. Of the two
@@ -52,6 +52,8 @@ _USER_PORT = 8080  #: Of every emulated node.
 _START_SECONDS = 90.0
 _ANSWER_SECONDS = 100.0
 _POLL_SECONDS = 0.1
+#: More than a period of control, strategy.period_ms.
+_STEADY_SECONDS = 2.2
 #: Programs of a node that live until somebody ends them.
 _LASTING = ("supervisor", "agent", "gateway", "haproxy", "launcher", "keeper")
 
@@ -297,9 +299,9 @@ class Field:
 
     def why(self, name, call_id):
         """What a node did with a call, step by step; nothing when it is too long ago."""
-        decisions = json.loads(self[name]._ask("gateway-admin", "/dfaas/v1/decisions").text)
+        decisions = json.loads(self[name]._ask("gateway-admin", f"/dfaas/v1/decisions?call_id={call_id}").text)
         return [f"{step['where']}: {step['what']} {step['ms']:.0f} ms" for decision in decisions
-                if decision["call_id"] == call_id for step in decision["steps"]]
+                for step in decision["steps"]]
 
     def users_at(self, nodes, functions=FUNCTIONS, rates=None, body=None):
         return Users(self, nodes, functions, rates or RATES, body)
@@ -312,7 +314,6 @@ class Users:
     def __init__(self, field, nodes, functions, rates, body):
         self.nodes = list(nodes)
         self._field = field
-        self._names = {node.id: node.name for node in field}
         body = body or str(int(SERVICE_SECONDS * 1e6)).encode()
         self._loads = {
             (node.name, function): load.open_loop(
@@ -320,6 +321,7 @@ class Users:
                 network=node.network, body=body)
             for node in self.nodes for function in functions}
         self.seen = collections.deque()  #: (time.monotonic(), {node: {id: state}})
+        self._begun = time.monotonic()
         self._is_over = threading.Event()
         self._witness = threading.Thread(target=self._look, daemon=True)
         self._witness.start()
@@ -342,70 +344,79 @@ class Users:
 
     # --- calls
 
-    def calls(self, function=None):
-        """[(node, function, Call)] of those that are over."""
+    def calls(self, since=0.0, nodes=None):
+        """[(node, function, Call)] of those that are over, but were not at `since`."""
         return [(node, name, call) for (node, name), run in self._loads.items()
-                for call in list(run.calls) if function in (None, name)]
+                if nodes is None or node in nodes
+                for call in list(run.calls) if call.started + call.seconds >= since]
 
-    def finish(self):
-        """No new calls. All of them."""
-        for run in self._loads.values():
-            run.stop()
-        for run in self._loads.values():
-            run.join()
-        return self.calls()
+    def settled(self, since, nodes=None):
+        """The same, once every call that has begun by now is over."""
+        until = time.monotonic()
+        loads = [run for (node, _), run in self._loads.items() if nodes is None or node in nodes]
+        wait_until(lambda: all(at > until for run in loads for at in list(run.open)), "every call to end")
+        return [entry for entry in self.calls(since, nodes) if entry[2].started <= until]
 
     def served_by(self, name, since=0.0):
-        """How many calls of other nodes' users that began after `since` this node has served."""
+        """Calls of other nodes' users that began after `since` and that this node has served."""
         wanted = self._field[name].id
-        return sum(call.status == 200 and call.node_id == wanted and node != name and call.started >= since
-                   for node, _, call in self.calls())
+        return [call for node, _, call in self.calls(since) if call.status == 200 and node != name
+                and call.node_id == wanted and call.started >= since]
 
-    def warm_up(self, *helpers):
-        """Until calls are served, and these nodes serve others' users."""
-        wait_until(lambda: all(self.served_by(name) >= 3 for name in helpers)
-                   and len(self.calls()) >= 20, f"{helpers} to help")
+    def steady(self, *helpers):
+        """Until all has been well for a period of control and more, so that every plan is made of this load, and
+        these nodes serve others' users."""
+        begun = time.monotonic()
+
+        def is_steady():
+            since = time.monotonic() - _STEADY_SECONDS
+            late = self.calls(since)
+            return (since >= self._begun and len(late) >= 20
+                    and all(call.status == 200 for _, _, call in late if call.started >= since)
+                    and all(self.served_by(name, since) for name in helpers))
+
+        wait_until(is_steady, f"all to be well, and {helpers} to help", 60.0)
+        return time.monotonic() - begun
 
     def await_calls(self, count, since):
         """Until so many calls that began after `since` are over."""
-        wait_until(lambda: sum(call.started >= since for _, _, call in self.calls()) >= count,
+        wait_until(lambda: sum(call.started >= since for _, _, call in self.calls(since)) >= count,
                    f"{count} calls", 60.0)
 
-    def await_help_of(self, name, since, seconds=60.0):
-        wait_until(lambda: self.served_by(name, since) > 0, f"{name} to help", seconds)
-        wanted = self._field[name].id
-        return min(call.started + call.seconds for node, _, call in self.calls()
-                   if call.status == 200 and call.node_id == wanted and node != name
-                   and call.started >= since)
+    def await_help_of(self, name, since):
+        """When the first call that began after `since` was served by this node."""
+        found = wait_until(lambda: self.served_by(name, since), f"{name} to help", 60.0)
+        return min(call.started + call.seconds for call in found)
 
     # --- what the witness saw
 
-    def seconds_until(self, since, is_right, what, seconds=60.0):
-        """How long after `since` the view of every node was right, and stayed so until now. `is_right(name,
-        states)` judges that of one node."""
+    def seconds_until(self, since, is_right, what, nodes=None):
+        """How long after `since` the view of every one of `nodes` (all) was right, and stayed so until now.
+        `is_right(name, states)` judges that of one node."""
         def first_right():
             right = None
             for at, views in list(self.seen):
                 if at < since:
                     continue
-                if not all(is_right(name, states) for name, states in views.items()):
+                if not all(is_right(name, states) for name, states in views.items()
+                           if nodes is None or name in nodes):
                     right = None
                 elif right is None:
                     right = at
             return right
 
-        return wait_until(first_right, what, seconds) - since
+        return wait_until(first_right, what, 60.0) - since
 
-    def seconds_until_out(self, names, since):
+    def seconds_until_out(self, names, since, nodes=None):
         gone = {self._field[name].id for name in names}
         return self.seconds_until(since, lambda _, states: states and not any(
-            states.get(node) == "up" for node in gone), f"{names} to be out")
+            states.get(node) == "up" for node in gone), f"{names} to be out", nodes)
 
-    def seconds_until_in(self, names, since):
+    def seconds_until_in(self, names, since, nodes=None):
         def is_right(name, states):
             return all(states.get(self._field[known].id) == "up" for known in names if known != name)
 
-        return self.seconds_until(since, is_right, f"{names} to be back")
+        return self.seconds_until(since, is_right, f"{names} to be back", nodes)
 
     def seconds_until_parted(self, sides, since):
         """Until every node takes just the others of its side for being there."""
@@ -418,27 +429,44 @@ class Users:
         return self.seconds_until(since, is_right, f"the sides {sides}")
 
 
+#: Calls that may be refused, though there was room, until those that are gone are out of the plans, by how many of the
+#: three helpers are gone. Each try at one that is silent counts against the budget of tries
+#: (dispatcher.retry_ratio), which is soon used up where most of them are.
+REFUSED_MAX = {0: 0, 1: 2, 2: 12}
+
+
 class Losses:
-    """Calls that got no good answer, against the moments in which something was broken."""
+    """Calls that got no good answer, against the moment at which something was broken."""
 
     def __init__(self, field, calls, broken):
-        """`broken` are the moments at which something in which calls may have been in flight was ended."""
+        """`broken` is when something in which calls may have been in flight was ended."""
         self.calls = calls
         self._field = field
-        self._begun = min(broken)
-        self.lost = [(node, function, call) for node, function, call in calls if call.status != 200]
+        self._broken = broken
+        bad = [(node, function, call) for node, function, call in calls if call.status != 200]
+        #: Told to come again: nothing of them was started.
+        self.refused = [entry for entry in bad if entry[2].status == 503 and "Retry-After" in entry[2].headers]
+        self.lost = [entry for entry in bad if entry not in self.refused]
         self.of = collections.Counter(function for _, function, _ in self.lost)
-        #: Those that were not in flight at any of the moments; the clock of a call starts before its first byte.
+        #: The clock of a call starts before its first byte.
         self.not_in_flight = [
             (node, function, call) for node, function, call in self.lost
-            if not any(call.started <= moment <= call.started + call.seconds for moment in broken)]
-        self.last_seconds = max((call.started - self._begun for _, _, call in self.lost), default=0.0)
+            if not call.started <= broken <= call.started + call.seconds]
+        self.last_seconds = max((call.started - broken for _, _, call in bad), default=0.0)
+
+    def check(self, once_max, helpers_gone):
+        """Only calls that may not run twice are lost, of those only what was in flight, and no more than that."""
+        assert self.of["safe"] == 0, self.text()
+        assert self.of["once"] <= once_max, self.text()
+        assert not self.not_in_flight, self.text()
+        assert len(self.refused) <= REFUSED_MAX[helpers_gone], self.text()
 
     def text(self):
         return "\n".join(
-            f"{function} at {node}, {call.started - self._begun:.2f} s later: {call.status} after {call.seconds:.2f} s "
+            f"{function} at {node}, {call.started - self._broken:.2f} s later: {call.status} after {call.seconds:.2f} s "
             f"{call.error} {call.body[:80]} {self._field.why(node, call.call_id)}"
-            for node, function, call in sorted(self.lost, key=lambda entry: entry[2].started)[:20])
+            for node, function, call in sorted(self.lost + self.refused, key=lambda entry: entry[2].started)[:20])
 
     def figures(self):
-        return {"calls": len(self.calls), "lost_once": self.of["once"], "lost_safe": self.of["safe"]}
+        return {"calls": len(self.calls), "lost_once": self.of["once"], "lost_safe": self.of["safe"],
+                "refused": len(self.refused)}

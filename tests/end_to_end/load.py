@@ -73,6 +73,7 @@ class Load:
 
     def __init__(self, port, request, work, network=None):
         self.calls = []
+        self.open = set()  #: Intended starts of calls that are not over.
         self._network = network
         self._port = port
         self._request = request
@@ -122,12 +123,14 @@ class Load:
 
     async def _call(self, intended):
         call = Call(started=intended)
+        self.open.add(intended)
         try:
             await asyncio.wait_for(self._exchange(call), _PATIENCE_SECONDS)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as problem:
             call.error = f"{type(problem).__name__}: {problem}"
         call.seconds = time.monotonic() - intended
         self.calls.append(call)
+        self.open.discard(intended)
 
     async def _exchange(self, call):
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(

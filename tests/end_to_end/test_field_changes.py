@@ -33,28 +33,34 @@ def field():
         assert not any(node.deaths() for node in field)
 
 
-def check(field, users, broken, lost_once_max):
-    losses = Losses(field, users.finish(), broken)
-    assert losses.of["safe"] == 0, losses.text()
-    assert losses.of["once"] <= lost_once_max, losses.text()
-    assert not losses.not_in_flight, losses.text()
+@pytest.fixture(scope="module")
+def users(field):
+    with field.users_at(field) as users:
+        yield users
+
+
+OTHERS = [name for name in NAMES if name != VICTIM]
+
+
+def check(field, users, broken, lost_once_max, nodes=None):
+    losses = Losses(field, users.settled(broken, nodes), broken)
+    losses.check(lost_once_max, helpers_gone=0 if nodes is None else 1)
     return losses
 
 
-def test_restart_as_itself_costs_nothing(field):
+def test_restart_as_itself_costs_nothing(field, users):
     before = field[VICTIM].id
-    with field.users_at(field.others(VICTIM)) as users:
-        users.warm_up(VICTIM)
-        stopped = time.monotonic()
-        field.tell(f"stop {VICTIM}")
-        down = time.monotonic()
-        users.await_calls(40, down)
-        started = time.monotonic()
-        field.tell(f"start {VICTIM}")
-        back = users.seconds_until_in([VICTIM], started)
-        helped = users.await_help_of(VICTIM, started) - started
-        users.await_calls(40, time.monotonic())
-        losses = check(field, users, [stopped], 0)
+    users.steady(VICTIM)
+    stopped = time.monotonic()
+    field.tell(f"stop {VICTIM}")
+    down = time.monotonic()
+    users.await_calls(40, down)
+    started = time.monotonic()
+    field.tell(f"start {VICTIM}")
+    back = users.seconds_until_in([VICTIM], started, OTHERS)
+    helped = users.await_help_of(VICTIM, started) - started
+    users.await_calls(40, time.monotonic())
+    losses = check(field, users, stopped, 0, OTHERS)
     field.wait_agreed()
     assert field[VICTIM].status()["id"] == before
     report(restarted=VICTIM, **losses.figures(), stop_s=round(down - stopped, 2), back_after_s=round(back, 2),
@@ -75,22 +81,21 @@ def new_identity(field, name):
     return made
 
 
-def test_new_identity_at_an_old_address_takes_its_place(field):
+def test_new_identity_at_an_old_address_takes_its_place(field, users):
     old = field[VICTIM].id
-    with field.users_at(field.others(VICTIM)) as users:
-        users.warm_up(VICTIM)
-        killed = time.monotonic()
-        field.tell(f"kill {VICTIM}")
-        field[VICTIM].id = new_identity(field, VICTIM)
-        assert field[VICTIM].id != old
-        started = time.monotonic()
-        field.tell(f"start {VICTIM}")
-        back = users.seconds_until_in([VICTIM], started)
-        helped = users.await_help_of(VICTIM, started) - started
-        gone = users.seconds_until(killed, lambda _, states: states and states.get(old) != "up",
-                                   "the old identity to be out")
-        users.await_calls(60, time.monotonic())
-        losses = check(field, users, [killed], SLOTS[VICTIM])
+    users.steady(VICTIM)
+    killed = time.monotonic()
+    field.tell(f"kill {VICTIM}")
+    field[VICTIM].id = new_identity(field, VICTIM)
+    assert field[VICTIM].id != old
+    started = time.monotonic()
+    field.tell(f"start {VICTIM}")
+    back = users.seconds_until_in([VICTIM], started, OTHERS)
+    helped = users.await_help_of(VICTIM, started) - started
+    gone = users.seconds_until(killed, lambda _, states: states and states.get(old) != "up",
+                               "the old identity to be out")
+    users.await_calls(60, time.monotonic())
+    losses = check(field, users, killed, SLOTS[VICTIM], OTHERS)
     field.wait_agreed()
     report(new_identity=VICTIM, **losses.figures(), old_out_after_s=round(gone, 2), new_in_after_s=round(back, 2),
            helps_after_s=round(helped, 2))
@@ -131,27 +136,24 @@ class Clock:
 
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not here: tools/setup installs it")
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "behind"])
-def test_clock_of_a_node_moved_by_an_hour_costs_nothing(field, seconds):
+def test_clock_of_a_node_moved_by_an_hour_costs_nothing(field, users, seconds):
     clock = Clock(field, VICTIM)
     field.tell(f"stop {VICTIM}", f"start {VICTIM} {clock.variables()}")
     field.wait_agreed()
-    with field.users_at(field) as users:
-        users.warm_up(VICTIM)
-        moved = time.monotonic()
-        clock.move(seconds)
-        wait_until(lambda: abs(clock.offset() - seconds) < 60, "its clock to be another")
-        saw = time.monotonic() - moved
-        users.await_calls(120, time.monotonic())
-        stayed = users.seconds_until_in(NAMES, moved)
-        restarted = time.monotonic()
-        field.tell(f"stop {VICTIM}", f"start {VICTIM} {clock.variables()}")
-        back = users.seconds_until_in(NAMES, restarted)
-        helped = users.await_help_of(VICTIM, restarted) - restarted
-        users.await_calls(60, time.monotonic())
-        # Its own users are there while it is stopped, too, and hear that nobody is.
-        calls = [entry for entry in users.finish() if entry[0] != VICTIM]
-        losses = Losses(field, calls, [moved])
-    assert not losses.lost, losses.text()
+    users.steady(VICTIM)
+    moved = time.monotonic()
+    clock.move(seconds)
+    wait_until(lambda: abs(clock.offset() - seconds) < 60, "its clock to be another")
+    saw = time.monotonic() - moved
+    users.await_calls(120, time.monotonic())
+    stayed = users.seconds_until_in(NAMES, moved)
+    restarted = time.monotonic()
+    field.tell(f"stop {VICTIM}", f"start {VICTIM} {clock.variables()}")
+    back = users.seconds_until_in(NAMES, restarted)
+    helped = users.await_help_of(VICTIM, restarted) - restarted
+    users.await_calls(60, time.monotonic())
+    # Its own users are there while it is stopped, too, and hear that nobody is.
+    losses = check(field, users, moved, 0, OTHERS)
     assert abs(clock.offset() - seconds) < 60
     field.wait_agreed()
     report(clock_moved_s=seconds, **losses.figures(), seen_after_s=round(saw, 1), all_up_after_s=round(stayed, 2),
@@ -183,11 +185,11 @@ def small_disk(field, name):
         field.tell(f"start {name}")
 
 
-def test_full_disk_stops_changes_and_no_call(field):
+def test_full_disk_stops_changes_and_no_call(field, users):
     node = field[VICTIM]
-    with small_disk(field, VICTIM) as state, field.users_at(field) as users:
+    with small_disk(field, VICTIM) as state:
         field.wait_agreed()
-        users.warm_up(VICTIM)
+        users.steady(VICTIM)
         filled = time.monotonic()
         fill = field.run(VICTIM, "dd", "if=/dev/zero", f"of={state}/filler", "bs=4k", check=False)
         assert "No space left" in fill.stderr
@@ -209,9 +211,8 @@ def test_full_disk_stops_changes_and_no_call(field):
         accepted = node.request("POST", "/async-function/once", b"1000")
         assert node.system("DELETE", "/system/functions", {"functionName": "late"}).status == 202
         users.await_calls(40, room)
-        losses = Losses(field, users.finish(), [filled])
-        assert not losses.lost, losses.text()
-        assert users.served_by(VICTIM, filled) > 0
+        losses = check(field, users, filled, 0)
+        assert users.served_by(VICTIM, filled)
     report(full=VICTIM, **losses.figures(), deployment=refused.status, asynchronous=queued.status)
     assert refused.status in (500, 507) and refused.text.count("\n") == 1
     assert again.status == refused.status

@@ -28,6 +28,13 @@ def field():
         yield field
 
 
+@pytest.fixture(scope="module")
+def users(field):
+    """At all nodes but the one that is killed most."""
+    with field.users_at(field.others(VICTIM)) as users:
+        yield users
+
+
 class Trial:
     """Something is broken under load, mended, and all is as before but for what was broken."""
 
@@ -35,6 +42,7 @@ class Trial:
         self.field = field
         self.victims = victims
         self.nodes = field.others(*victims)
+        self.names = [node.name for node in self.nodes]
         self._programs = {node.name: field.programs(node.name) for node in self.nodes}
         self._deaths = {node.name: len(node.deaths()) for node in field}
         self._ended = len(field.ended_by_themselves())
@@ -61,11 +69,9 @@ def in_flight_max(victims):
     return sum(SLOTS[name] for name in victims)
 
 
-def check_losses(field, users, broken, victims):
-    losses = Losses(field, users.finish(), broken)
-    assert losses.of["safe"] == 0, losses.text()
-    assert losses.of["once"] <= in_flight_max(victims) * len(broken), losses.text()
-    assert not losses.not_in_flight, losses.text()
+def check_losses(trial, users, broken):
+    losses = Losses(trial.field, users.settled(broken, trial.names), broken)
+    losses.check(in_flight_max(trial.victims), helpers_gone=len(trial.victims))
     return losses
 
 
@@ -83,37 +89,36 @@ def test_nodes_start_in_any_order(field, seed):
     field.wait_agreed()
     agreed = time.monotonic()
     with field.users_at(field) as users:
-        users.warm_up("b", "c", "e")
-        calls = users.finish()
-    assert all(call.status == 200 for _, _, call in calls), Losses(field, calls, [agreed]).text()
+        steady = users.steady("b", "c", "e")
+        helped = {name: len(users.served_by(name)) for name in "bce"}
     assert not any(node.deaths() for node in field)
     report(order="".join(order), started_s=round(started - began, 1),
-           agreed_after_s=round(agreed - started, 2), calls=len(calls), lost=0)
+           agreed_after_s=round(agreed - started, 2), steady_after_s=round(steady, 2),
+           helped=helped)
 
 
 @pytest.mark.parametrize("program", ["gateway", "agent", "haproxy", "launcher", "keeper", "supervisor"])
-def test_killed_program_costs_what_was_in_flight_in_it(field, program):
+def test_killed_program_costs_what_was_in_flight_in_it(field, users, program):
     trial = Trial(field, [VICTIM])
     before = field.programs(VICTIM)
-    with field.users_at(trial.nodes) as users:
-        users.warm_up(VICTIM)
-        killed = time.monotonic()
-        field.tell(f"kill {VICTIM} {program}")
-        if program == "supervisor":
-            wait_until(lambda: field.is_down(VICTIM), "what it had started to end with it")
-            down = time.monotonic() - killed
-            field.tell(f"start {VICTIM}")
-        else:
-            down = 0.0
-            wait_until(lambda: names(field.programs(VICTIM)) == names(before)
-                       and field.programs(VICTIM) != before, f"another {program}")
-        whole = time.monotonic()
-        helped = users.await_help_of(VICTIM, whole) - killed
-        right = users.seconds_until_in([VICTIM], killed)
-        users.await_calls(40, whole)
-        losses = check_losses(field, users, [killed], [VICTIM])
+    users.steady(VICTIM)
+    killed = time.monotonic()
+    field.tell(f"kill {VICTIM} {program}")
+    if program == "supervisor":
+        wait_until(lambda: field.is_down(VICTIM), "what it had started to end with it")
+        down = time.monotonic() - killed
+        field.tell(f"start {VICTIM}")
+    else:
+        down = 0.0
+        wait_until(lambda: names(field.programs(VICTIM)) == names(before)
+                   and field.programs(VICTIM) != before, f"another {program}")
+    whole = time.monotonic()
+    helped = users.await_help_of(VICTIM, whole) - killed
+    right = users.seconds_until_in([VICTIM], killed)
+    users.await_calls(40, whole)
+    losses = check_losses(trial, users, killed)
     field.wait_agreed()
-    report(killed=program, **losses.figures(), last_lost_s=round(losses.last_seconds, 2),
+    report(killed=program, **losses.figures(), last_bad_s=round(losses.last_seconds, 2),
            its_programs_ended_s=round(down, 2), helps_again_after_s=round(helped, 2), all_up_after_s=round(right, 2))
     trial.check_survivors()
     assert trial.ended_by_themselves() == ([VICTIM] if program == "supervisor" else [])
@@ -123,23 +128,22 @@ def test_killed_program_costs_what_was_in_flight_in_it(field, program):
 
 
 @pytest.mark.parametrize("victims", [["c"], ["b", "c"]], ids=["one", "two_at_once"])
-def test_killed_nodes_cost_what_was_in_flight_in_them(field, victims):
+def test_killed_nodes_cost_what_was_in_flight_in_them(field, users, victims):
     trial = Trial(field, victims)
-    with field.users_at(trial.nodes) as users:
-        users.warm_up(*victims)
-        killed = time.monotonic()
-        field.tell(*(f"kill {name}" for name in victims))
-        out = users.seconds_until_out(victims, killed)
-        users.await_calls(200 if IS_LONG else 60, time.monotonic())
-        started = time.monotonic()
-        field.tell("start " + " ".join(victims))
-        ready = time.monotonic()
-        back = users.seconds_until_in(victims, ready)
-        helped = max(users.await_help_of(name, started) for name in victims) - ready
-        users.await_calls(40, time.monotonic())
-        losses = check_losses(field, users, [killed], victims)
+    users.steady(*victims)
+    killed = time.monotonic()
+    field.tell(*(f"kill {name}" for name in victims))
+    out = users.seconds_until_out(victims, killed, trial.names)
+    users.await_calls(200 if IS_LONG else 60, time.monotonic())
+    started = time.monotonic()
+    field.tell("start " + " ".join(victims))
+    ready = time.monotonic()
+    back = users.seconds_until_in(victims, ready, trial.names)
+    helped = max(users.await_help_of(name, started) for name in victims) - ready
+    users.await_calls(40, time.monotonic())
+    losses = check_losses(trial, users, killed)
     field.wait_agreed()
-    report(killed="+".join(victims), **losses.figures(), last_lost_s=round(losses.last_seconds, 2),
+    report(killed="+".join(victims), **losses.figures(), last_bad_s=round(losses.last_seconds, 2),
            out_after_s=round(out, 2), start_s=round(ready - started, 2), back_after_s=round(back, 2),
            helps_again_after_s=round(helped, 2))
     assert out <= NOISE * OUT_SECONDS_BAR
@@ -149,20 +153,19 @@ def test_killed_nodes_cost_what_was_in_flight_in_them(field, victims):
     assert not any(trial.deaths(name) for name in victims)
 
 
-def test_hung_node_costs_what_was_in_flight_in_it(field):
+def test_hung_node_costs_what_was_in_flight_in_it(field, users):
     trial = Trial(field, [VICTIM])
-    with field.users_at(trial.nodes) as users:
-        users.warm_up(VICTIM)
-        hung = time.monotonic()
-        field.tell(f"freeze {VICTIM}")
-        out = users.seconds_until_out([VICTIM], hung)
-        users.await_calls(60, time.monotonic())
-        thawed = time.monotonic()
-        field.tell(f"thaw {VICTIM}")
-        back = users.seconds_until_in([VICTIM], thawed)
-        helped = users.await_help_of(VICTIM, thawed) - thawed
-        users.await_calls(40, time.monotonic())
-        losses = check_losses(field, users, [hung], [VICTIM])
+    users.steady(VICTIM)
+    hung = time.monotonic()
+    field.tell(f"freeze {VICTIM}")
+    out = users.seconds_until_out([VICTIM], hung)
+    users.await_calls(60, time.monotonic())
+    thawed = time.monotonic()
+    field.tell(f"thaw {VICTIM}")
+    back = users.seconds_until_in([VICTIM], thawed)
+    helped = users.await_help_of(VICTIM, thawed) - thawed
+    users.await_calls(40, time.monotonic())
+    losses = check_losses(trial, users, hung)
     field.wait_agreed()
     report(hung=VICTIM, **losses.figures(), out_after_s=round(out, 2), back_after_s=round(back, 2),
            helps_again_after_s=round(helped, 2))

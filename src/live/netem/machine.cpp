@@ -139,8 +139,9 @@ int parent_of(int pid) {
 /// agent of "dfaas agent", launcher of "dfaas-launcher", haproxy. A keeper tells by its name alone: it is a fork.
 std::string job_of(int pid) {
   constexpr std::string_view ours = "dfaas-";
-  const std::string name(trim(text_of(pid, "comm")));
-  if (name.starts_with(ours)) return name.substr(ours.size());
+  const std::string comm = text_of(pid, "comm");
+  const std::string_view name = split(comm, '\n').front();
+  if (name.starts_with(ours)) return std::string(name.substr(ours.size()));
   const std::string text = text_of(pid, "cmdline");
   const std::vector<std::string_view> words = split(text, '\0');
   const std::string program = std::filesystem::path(words.front()).filename().string();
@@ -178,7 +179,7 @@ int wait_for(pid_t pid) {
 
 }  // namespace
 
-struct Machine::State {
+struct Machine::State : std::enable_shared_from_this<Machine::State> {
   State(const asio::any_io_executor& executor, pid_t first, pid_t started, int descriptor)
       : pid(first), program(started), gone(executor, descriptor) {}
 
@@ -187,9 +188,29 @@ struct Machine::State {
   bool is_running = true;
   asio::posix::stream_descriptor
       gone;  ///< A descriptor of the process: readable when it has ended.
+  std::function<void()> on_end;
 
   [[nodiscard]] int find_program() const {
     return program > 0 && parent_of(program) == pid ? program : -1;
+  }
+
+  /// Asked without waiting: the loop may tell of a descriptor what was true of an earlier one in its place, when
+  /// a machine ends and another starts in one round of it.
+  [[nodiscard]] bool has_ended() const {
+    siginfo_t seen{};
+    const int asked = ::waitid(P_PID, static_cast<id_t>(pid), &seen, WEXITED | WNOHANG | WNOWAIT);
+    return asked != 0 || seen.si_pid == pid;
+  }
+
+  void watch() {
+    gone.async_wait(asio::posix::stream_descriptor::wait_read,
+                    [weak = weak_from_this()](const boost::system::error_code& e) {
+                      const auto self = weak.lock();
+                      if (e || !self || !self->is_running) return;
+                      if (!self->has_ended()) return self->watch();
+                      self->reap();
+                      self->on_end();
+                    });
   }
 
   void reap() {
@@ -256,14 +277,8 @@ Result<std::unique_ptr<Machine>> Machine::start(asio::any_io_executor executor,
   const auto program = by_parent.find(first);
   auto state = std::make_shared<State>(
       executor, first, program != by_parent.end() ? program->second : -1, descriptor);
-  state->gone.async_wait(asio::posix::stream_descriptor::wait_read,
-                         [weak = std::weak_ptr(state),
-                          on_end = std::move(on_end)](const boost::system::error_code& e) {
-                           const auto self = weak.lock();
-                           if (e || !self || !self->is_running) return;
-                           self->reap();
-                           on_end();
-                         });
+  state->on_end = std::move(on_end);
+  state->watch();
   return std::unique_ptr<Machine>(new Machine(std::move(state)));
 }
 

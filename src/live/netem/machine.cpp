@@ -241,7 +241,8 @@ Result<std::unique_ptr<Machine>> Machine::start(asio::any_io_executor executor,
     if (!text.starts_with("LISTEN_") && !text.starts_with("DFAAS_")) variables.emplace_back(text);
   }
   Launch launch{.plan = &plan, .arguments = {}, .environment = {}, .report = writing.get()};
-  for (const auto& [name, value] : plan.environment) variables.push_back(name + "=" + value);
+  for (const auto& [name, value] : plan.environment)
+    variables.push_back(fmt::format("{}={}", name, value));
   for (std::string& word : words) launch.arguments.push_back(word.data());
   for (std::string& variable : variables) launch.environment.push_back(variable.data());
   launch.arguments.push_back(nullptr);

@@ -39,6 +39,8 @@ constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
 constexpr Millis ready_patience{60'000};
 constexpr Millis poll_pause{50};
+/// More than a node takes, whose front door ends what it carries for at most 12 s.
+constexpr Millis stop_patience{30'000};
 constexpr Millis local_patience{3'000};
 constexpr std::size_t answer_bytes_max = 4U << 20U;
 constexpr Millis period_min{500};  ///< Of setting strategy.period_ms.
@@ -249,7 +251,8 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
     return {};
   }
 
-  Result<void> start_machine(NodeIndex index) {
+  Result<void> start_machine(NodeIndex index,
+                             const std::map<std::string, std::string>& environment = {}) {
     EmulatedNode& node = nodes[index];
     const std::string root = node.directory.root().string();
     auto machine = Machine::start(executor,
@@ -257,7 +260,8 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
                                    .command = {own_binary(), "node", "run", "--dir", root},
                                    .log_file = root + "/node.log",
                                    .network = node.network.descriptor(),
-                                   .groups = node.groups},
+                                   .groups = node.groups,
+                                   .environment = environment},
                                   [weak = weak_from_this(), index] {
                                     const auto self = weak.lock();
                                     if (self) self->hear_of_end(index);
@@ -446,7 +450,8 @@ void EmulatedFederation::power_off(NodeIndex index) {
   state_->isolate(index, true);  // A machine without power refuses nothing: it is silent.
 }
 
-Result<void> EmulatedFederation::power_on(NodeIndex index) {
+Result<void> EmulatedFederation::power_on(NodeIndex index,
+                                          const std::map<std::string, std::string>& environment) {
   EmulatedNode& node = state_->nodes[index];
   if (node.is_on) return {};
   if (node.crashes > 1) {
@@ -455,11 +460,36 @@ Result<void> EmulatedFederation::power_on(NodeIndex index) {
   }
   if (std::exchange(node.crashes, 0) == 1) state_->isolate(index, false);
   node.machine.reset();
-  return state_->start_machine(index);
+  return state_->start_machine(index, environment);
+}
+
+asio::awaitable<Result<void>> EmulatedFederation::stop(NodeIndex index) {
+  EmulatedNode* node = &state_->nodes[index];
+  node->is_on = false;
+  node->machine->ask_to_stop();
+  const auto until = SteadyClock::now() + stop_patience;
+  while (node->machine->is_running()) {
+    if (SteadyClock::now() > until) {
+      node->is_on = true;
+      co_return fail(ErrorCode::timed_out, fmt::format("node {} did not stop in {} s", node->name,
+                                                       to_seconds(stop_patience)));
+    }
+    co_await pause(poll_pause);
+  }
+  co_return Result<void>{};
 }
 
 asio::awaitable<Result<void>> EmulatedFederation::await_node(NodeIndex node) {
   co_return co_await state_->await_agent(node);
+}
+
+void EmulatedFederation::heal(NodeIndex a, NodeIndex b) {
+  for (const auto& [from, to] : {std::pair{a, b}, std::pair{b, a}}) {
+    LinkModel* direction = wires().direction(from, to);
+    direction->heal_all();
+    if (state_->nodes[from].crashes > 0) direction->cut();
+    if (state_->nodes[to].crashes > 0) direction->cut();
+  }
 }
 
 void EmulatedFederation::begin(const ScenarioFault& fault) {

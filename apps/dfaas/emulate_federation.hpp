@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,9 +84,14 @@ class EmulatedFederation {
   /// As if the plug were pulled, and put back: crashes that overlap end with the last. Errors: unavailable,
   /// when the machine could not be started again.
   void power_off(NodeIndex node);
-  Result<void> power_on(NodeIndex node);
+  Result<void> power_on(NodeIndex node, const std::map<std::string, std::string>& environment = {});
+  /// Asks the node to stop, as an operator does, and returns when its last process has ended. Errors:
+  /// timed_out, and it runs on.
+  boost::asio::awaitable<Result<void>> stop(NodeIndex node);
   /// Returns when the node takes calls.
   boost::asio::awaitable<Result<void>> await_node(NodeIndex node);
+  /// Mends the link of the two, both ways, but for what the plug of a node without power holds.
+  void heal(NodeIndex a, NodeIndex b);
   void begin(const ScenarioFault& fault);
   Result<void> end(const ScenarioFault& fault);
 

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <map>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -42,14 +43,25 @@ constexpr const char* help_text =
     "ping A B                   an echo from A to B, by address\n"
     "pingall                    the same between all nodes that are linked\n"
     "cut A B, heal A B          nothing passes between the two; heal mends\n"
+    "cut A B one-way            nothing passes from A to B\n"
+    "partition NODE...          nothing passes between these and the others\n"
+    "healall                    mends every link\n"
+    "down NODE, up NODE         its network device, taken down and up again\n"
     "link A B rtt=20ms jitter=5ms loss=0.1 mbps=10\n"
     "                           change a link; what is not named stays\n"
     "kill NODE                  pull the plug: all its processes end at once\n"
-    "kill NODE PROGRAM          kill agent, gateway or haproxy; the node starts it again\n"
-    "start NODE                 start a node that was killed\n"
+    "kill NODE PROGRAM          kill -9 of supervisor, agent, gateway, haproxy, launcher, keeper, "
+    "or another\n"
+    "                           that nodes lists; the node starts it again, but for the "
+    "supervisor\n"
+    "freeze NODE [PROGRAM]      stop it where it is, as a machine that hangs; thaw lets it go on\n"
+    "stop NODE                  as an operator stops it\n"
+    "start NODE... [NAME=VALUE...]\n"
+    "                           start nodes that were killed, in this order, with these variables\n"
     "exec NODE COMMAND...       run a command on a node, in its network\n"
     "load on, load off          the users of the scenario\n"
     "status                     the nodes, and what became of the users' calls\n"
+    "echo TEXT                  print it: where a script is\n"
     "quit                       end everything\n";
 
 Words words_of(std::string_view line) {
@@ -258,6 +270,7 @@ struct EmulationShell::State {
       const EmulatedNode& known = federation->nodes()[at];
       std::string programs;
       if (known.is_on) {
+        programs = fmt::format(" supervisor {}", known.machine->program_pid());
         for (const auto& [name, pid] : known.machine->programs()) {
           programs += fmt::format(" {} {}", name, pid);
         }
@@ -310,17 +323,73 @@ struct EmulationShell::State {
   Result<void> cut(const Words& words) {
     auto ends = pair(words);
     if (!ends) return pass_on(std::move(ends));
-    const ScenarioFault fault{
-        .kind = FaultKind::link_cut, .until = {}, .nodes = {ends->first, ends->second}};
+    const bool is_one_way = words.size() == 4 && words[3] == "one-way";
+    if (words.size() > 3 && !is_one_way) {
+      return wrong(fmt::format("{} is not \"one-way\": cut A B [one-way]", in_quotes(words[3])));
+    }
+    const ScenarioFault fault{.kind = is_one_way ? FaultKind::one_way_cut : FaultKind::link_cut,
+                              .until = {},
+                              .nodes = {ends->first, ends->second}};
     federation->begin(fault);
     return {};
+  }
+
+  Result<void> partition(const Words& words) {
+    ScenarioFault fault{.kind = FaultKind::partition, .until = {}, .nodes = {}};
+    for (std::size_t at = 1; at < words.size(); ++at) {
+      auto found = node(words[at]);
+      if (!found) return pass_on(std::move(found));
+      fault.nodes.push_back(*found);
+    }
+    if (fault.nodes.empty())
+      return wrong("partition needs the nodes of one side: partition NODE...");
+    federation->begin(fault);
+    return {};
+  }
+
+  void heal_all() {
+    for (const ScenarioLink& link : scenario->links) federation->heal(link.a, link.b);
+  }
+
+  Result<void> switch_device(const Words& words) {
+    if (words.size() != 2) return wrong(fmt::format("{0} needs a node: {0} NODE", words[0]));
+    auto found = node(words[1]);
+    if (!found) return pass_on(std::move(found));
+    return federation->nodes()[*found].network.switch_device(words[0] == "up");
+  }
+
+  /// The node that word 1 names, which runs.
+  [[nodiscard]] Result<NodeIndex> running_node(const Words& words, std::string_view usage) const {
+    if (words.size() < 2) return wrong(fmt::format("{} needs a node: {}", words[0], usage));
+    auto found = node(words[1]);
+    if (found && !federation->nodes()[*found].is_on) {
+      return wrong(fmt::format("node {} is not running", words[1]));
+    }
+    return found;
+  }
+
+  /// Processes of the program that word 2 names; all of the node's without one.
+  [[nodiscard]] Result<std::vector<int>> processes(NodeIndex index, const Words& words) const {
+    const EmulatedNode& known = federation->nodes()[index];
+    const std::string wanted = words.size() > 2 ? words[2] : "";
+    std::vector<int> found;
+    if (wanted.empty() || wanted == "supervisor") found.push_back(known.machine->program_pid());
+    std::string names = "supervisor";
+    for (const auto& [name, pid] : known.machine->programs()) {
+      if (wanted.empty() || wanted == name) found.push_back(pid);
+      if (!names.ends_with(name)) names += ", " + name;
+    }
+    if (found.empty() || found.front() < 0) {
+      return wrong(fmt::format("program {} does not run on {}: {} do", in_quotes(wanted),
+                               known.name, names));
+    }
+    return found;
   }
 
   Result<void> heal(const Words& words) {
     auto ends = pair(words);
     if (!ends) return pass_on(std::move(ends));
-    federation->wires().direction(ends->first, ends->second)->heal_all();
-    federation->wires().direction(ends->second, ends->first)->heal_all();
+    federation->heal(ends->first, ends->second);
     return {};
   }
 
@@ -339,34 +408,61 @@ struct EmulationShell::State {
   }
 
   Result<void> kill(const Words& words) {
-    if (words.size() < 2) return wrong("kill needs a node: kill NODE [PROGRAM]");
-    auto found = node(words[1]);
+    auto found = running_node(words, "kill NODE [PROGRAM]");
     if (!found) return pass_on(std::move(found));
-    const EmulatedNode& known = federation->nodes()[*found];
-    if (!known.is_on) return wrong(fmt::format("node {} is not running", known.name));
     if (words.size() == 2) {
       federation->power_off(*found);
       return {};
     }
-    const auto programs = known.machine->programs();
-    const auto program = programs.find(words[2]);
-    if (program == programs.end()) {
-      return wrong(fmt::format("program {} does not run on {}: agent, gateway and haproxy do",
-                               in_quotes(words[2]), known.name));
-    }
-    ::kill(program->second, SIGKILL);
+    auto killed = processes(*found, words);
+    if (!killed) return pass_on(std::move(killed));
+    ::kill(killed->front(), SIGKILL);  // Of several keepers, one.
     return {};
   }
 
-  asio::awaitable<Result<void>> start(Words words) {
-    if (words.size() < 2) co_return wrong("start needs a node: start NODE");
-    auto found = node(words[1]);
-    if (!found) co_return pass_on(std::move(found));
-    if (federation->nodes()[*found].is_on) {
-      co_return wrong(fmt::format("node {} is running", words[1]));
+  Result<void> signal(const Words& words, int number) {
+    auto found = running_node(words, words[0] + " NODE [PROGRAM]");
+    if (!found) return pass_on(std::move(found));
+    // Twice: one that was not stopped yet may have started another.
+    for (int round = 0; round < 2; ++round) {
+      auto signalled = processes(*found, words);
+      if (!signalled) return pass_on(std::move(signalled));
+      for (const int pid : *signalled) ::kill(pid, number);
     }
-    if (auto started = federation->power_on(*found); !started) co_return started;
-    co_return co_await federation->await_node(*found);
+    return {};
+  }
+
+  asio::awaitable<Result<void>> stop(Words words) {
+    auto found = running_node(words, "stop NODE");
+    if (!found) co_return pass_on(std::move(found));
+    co_return co_await federation->stop(*found);
+  }
+
+  asio::awaitable<Result<void>> start(Words words) {
+    std::vector<NodeIndex> started;
+    std::map<std::string, std::string> environment;
+    for (std::size_t at = 1; at < words.size(); ++at) {
+      const std::size_t sign = words[at].find('=');
+      if (sign != std::string::npos) {
+        environment[words[at].substr(0, sign)] = words[at].substr(sign + 1);
+        continue;
+      }
+      auto found = node(words[at]);
+      if (!found) co_return pass_on(std::move(found));
+      if (federation->nodes()[*found].is_on) {
+        co_return wrong(fmt::format("node {} is running", words[at]));
+      }
+      started.push_back(*found);
+    }
+    if (started.empty()) co_return wrong("start needs a node: start NODE... [NAME=VALUE...]");
+    for (const NodeIndex index : started) {
+      if (auto done = federation->power_on(index, environment); !done) co_return done;
+    }
+    for (const NodeIndex index : started) {
+      auto ready = co_await federation->await_node(index);
+      if (!ready) co_return ready;
+    }
+    co_return Result<void>{};
   }
 
   asio::awaitable<Result<void>> execute(std::string line) {
@@ -429,6 +525,20 @@ struct EmulationShell::State {
       co_return cut(words);
     } else if (verb == "heal") {
       co_return heal(words);
+    } else if (verb == "partition") {
+      co_return partition(words);
+    } else if (verb == "healall") {
+      heal_all();
+    } else if (verb == "down" || verb == "up") {
+      co_return switch_device(words);
+    } else if (verb == "freeze") {
+      co_return signal(words, SIGSTOP);
+    } else if (verb == "thaw") {
+      co_return signal(words, SIGCONT);
+    } else if (verb == "stop") {
+      co_return co_await stop(words);
+    } else if (verb == "echo") {
+      fmt::print("{}\n", trim(std::string_view(line).substr(line.find("echo") + 4)));
     } else if (verb == "link") {
       co_return reshape(words);
     } else if (verb == "kill") {

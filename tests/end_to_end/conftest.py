@@ -6,6 +6,7 @@ import os
 import pytest
 
 import federation
+from field import Field
 from waiting import (adopt_orphans, children_of, command_line, end_process, reap_adopted,
                      wait_until)
 
@@ -30,6 +31,8 @@ def pytest_runtest_makereport(item, call):
 
 def _state_of(node):
     """What is under way at a node, and how its last calls were decided."""
+    if isinstance(node, Field):
+        return node.state()
     try:
         busy = [function for function in node.status()["functions"]
                 if function["in_flight"] or function["queued"]]

@@ -68,6 +68,13 @@ def free_ports(count):
             probe.close()
 
 
+def credentials_of(directory):
+    """Headers with the login of the node in this directory."""
+    words = [(directory / "secrets" / f"basic-auth-{part}").read_text().strip()
+             for part in ("user", "password")]
+    return {"Authorization": "Basic " + base64.b64encode(":".join(words).encode()).decode()}
+
+
 def temporary_directory():
     """A short path: those of unix sockets end at 107 bytes."""
     return Path(tempfile.mkdtemp(prefix="dfaas-", dir="/tmp"))
@@ -275,9 +282,7 @@ class Node:
     # --- functions
 
     def credentials(self):
-        words = [(self.directory / "secrets" / f"basic-auth-{part}").read_text().strip()
-                 for part in ("user", "password")]
-        return {"Authorization": "Basic " + base64.b64encode(":".join(words).encode()).decode()}
+        return credentials_of(self.directory)
 
     def system(self, method, target, body=None):
         """A call of the REST API with this node's credentials. A body that is no text goes as JSON."""

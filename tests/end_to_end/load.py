@@ -3,14 +3,21 @@
 
 import asyncio
 import collections
+import ctypes
+import json
+import os
+import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 
 from clients import Headers, split_answer
+from federation import BINARY
 from waiting import wait_until
 
 _PATIENCE_SECONDS = 60.0
+_CLONE_NEWNET = 0x40000000
 
 
 @dataclass
@@ -64,8 +71,10 @@ async def _read_answer(reader):
 class Load:
     """A load under way in a thread of its own. Make one with burst(), closed_loop() or open_loop()."""
 
-    def __init__(self, port, request, work):
+    def __init__(self, port, request, work, network=None):
         self.calls = []
+        self.open = set()  #: Intended starts of calls that are not over.
+        self._network = network
         self._port = port
         self._request = request
         self._idle = []
@@ -99,6 +108,8 @@ class Load:
 
     def _run(self, work):
         try:
+            if self._network is not None:
+                enter_network(self._network)
             asyncio.run(self._work(work))
         except Exception as problem:  # Shown by join().
             self._failure = problem
@@ -112,12 +123,14 @@ class Load:
 
     async def _call(self, intended):
         call = Call(started=intended)
+        self.open.add(intended)
         try:
             await asyncio.wait_for(self._exchange(call), _PATIENCE_SECONDS)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as problem:
             call.error = f"{type(problem).__name__}: {problem}"
         call.seconds = time.monotonic() - intended
         self.calls.append(call)
+        self.open.discard(intended)
 
     async def _exchange(self, call):
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(
@@ -136,6 +149,12 @@ class Load:
             self._idle.append((reader, writer))
         else:
             writer.close()
+
+
+def enter_network(descriptor):
+    """Moves the calling thread, and no other, into a network namespace; for good."""
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "the network could not be entered")
 
 
 def closed_loop(port, target, clients, count=None, seconds=None, **request):
@@ -166,8 +185,9 @@ def burst(port, target, count, **request):
     return closed_loop(port, target, clients=count, count=count, **request).join()
 
 
-def open_loop(port, target, per_second, seconds, **request):
-    """Calls at a constant rate, whether or not earlier ones have been answered."""
+def open_loop(port, target, per_second, seconds, network=None, **request):
+    """Calls at a constant rate, whether or not earlier ones have been answered. `network` is a descriptor of
+    the network namespace that they come from."""
 
     async def work(load):
         tasks = []
@@ -180,4 +200,93 @@ def open_loop(port, target, per_second, seconds, **request):
             tasks.append(asyncio.create_task(load._call(intended)))
         await asyncio.gather(*tasks)
 
-    return Load(port, request_text(target, **request), work)
+    return Load(port, request_text(target, **request), work, network)
+
+
+_EXIT_RATE_NOT_KEPT = 3
+
+
+class GeneratedLoad:
+    """`dfaas load` under way against one function; from a network namespace, where `network` is its descriptor."""
+
+    def __init__(self, node, name, rate, seconds, arrivals="constant", seed=1, body="x", network=None):
+        self._results = tempfile.NamedTemporaryFile(suffix=".json")  # pylint: disable=R1732
+        self._seconds = seconds
+        self._process = subprocess.Popen(
+            [*(() if network is None else ("nsenter", f"--net=/proc/{os.getpid()}/fd/{network}")),
+             BINARY, "load", f"http://127.0.0.1:{node.user_port}/function/{name}", "-d", body,
+             "--rate", str(rate), "--duration", f"{round(seconds * 1000)}ms", "--arrivals",
+             arrivals, "--seed", str(seed), "-o", "json", "--json", self._results.name],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        self._results.close()
+
+    def results(self):
+        """Waits for the end. (total, one entry per second) in the form of docs/reference/results.md."""
+        lines, complaints = self._process.communicate(timeout=self._seconds + 60)
+        assert self._process.returncode in (0, _EXIT_RATE_NOT_KEPT), complaints
+        with open(self._results.name, encoding="utf-8") as file:
+            total = json.load(file)["total"]
+        parsed = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+        return total, [line for line in parsed if "second" in line]
+
+
+def generated(*arguments, **options):
+    with GeneratedLoad(*arguments, **options) as run:
+        return run.results()
+
+
+class TriesWitness:
+    """Looks all the time how many tries at neighbours the nodes make for the calls of their users."""
+
+    _PERIOD_SECONDS = 0.5
+    _WINDOW_SECONDS = 3.0
+    _CALLS_MIN = 40  #: In a window; of fewer, the tries that were saved up before are a large part.
+
+    def __init__(self, nodes):
+        self._nodes = list(nodes)
+        self._seen = []  # (time, offered, tries)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self):
+        self._look_once()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join(_PATIENCE_SECONDS)
+        self._look_once()
+
+    def _look_once(self):
+        samples = [node.metrics() for node in self._nodes]
+        self._seen.append((time.monotonic(),
+                           sum(sample.sum("dfaas_gateway_offered_total") for sample in samples),
+                           sum(sample.sum("dfaas_gateway_forwards_total") for sample in samples)))
+
+    def _look(self):
+        while not self._is_over.wait(self._PERIOD_SECONDS):
+            self._look_once()
+
+    def of_all(self):
+        """Tries per call."""
+        (_, calls_before, tries_before), (_, calls, tries) = self._seen[0], self._seen[-1]
+        return (tries - tries_before) / (calls - calls_before)
+
+    def worst(self):
+        """In any few seconds."""
+        worst = 0.0
+        for number, (begin, calls_before, tries_before) in enumerate(self._seen):
+            for at, calls, tries in self._seen[number + 1:]:
+                if at - begin >= self._WINDOW_SECONDS:
+                    if calls - calls_before >= self._CALLS_MIN:
+                        worst = max(worst, (tries - tries_before) / (calls - calls_before))
+                    break
+        return worst

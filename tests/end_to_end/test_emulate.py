@@ -131,6 +131,53 @@ nodes = ["heavy"]
     assert served >= 0.3 * heavy["offered"], "it came back, with its functions"
 
 
+#: Users of "light" need neighbours for half of their calls. Nobody else is called.
+CUT_AND_MENDED = NODES + """
+[[node]]
+name = "mid"
+slots = 6
+functions = ["figlet"]
+
+[[load]]
+node = "light"
+function = "figlet"
+rate = 20
+arrivals = "constant"
+
+[[fault]]
+kind = "partition"
+at = "2s"
+until = "4s"
+nodes = ["light"]
+
+[[fault]]
+kind = "one_way_cut"
+at = "6s"
+until = "8s"
+nodes = ["light", "heavy"]
+"""
+
+
+def test_links_are_cut_and_mended_when_the_file_says(tmp_path):
+    file = scenario(tmp_path, "cut", 'duration = "10s"\nrtt = "2ms"\ntopology = "full"\n' + CUT_AND_MENDED)
+    done = dfaas("emulate", file, check=False, timeout=100.0)
+    assert done.returncode in DONE, done.stdout + done.stderr
+    for moment in ("partition begins: light", "partition ends: light", "one_way_cut begins: light, heavy",
+                   "one_way_cut ends: light, heavy"):
+        assert moment in done.stdout
+    # second, ended, here, by peers, refused, late, lost
+    rows = [[int(word) for word in line.split()] for line in done.stdout.splitlines()
+            if re.fullmatch(r"(\s*\d+){7}", line)]
+    by_peers = {row[0]: row[3] for row in rows}
+    missed = {row[0]: sum(row[4:]) for row in rows}
+    print("measured: by peers", list(by_peers.values()), "not served", list(missed.values()))
+    assert by_peers[2] >= 3, "neighbours help"
+    assert by_peers[4] == 0 and missed[4] >= 3, "nobody is there to help"
+    assert by_peers[6] >= 3, "and help again"
+    assert by_peers[8] >= 3 and by_peers[10] >= 3, "the other neighbour is as near as before"
+    assert sum(missed[second] for second in range(6, 11)) <= 10
+
+
 def test_the_shell_pings_cuts_heals_shapes_kills_and_runs_commands(pair):
     commands = ["nodes", "ping light heavy", "ping light heavy", "cut light heavy",
                 "ping light heavy", "links", "heal light heavy", "ping light heavy",
@@ -153,11 +200,42 @@ def test_the_shell_pings_cuts_heals_shapes_kills_and_runs_commands(pair):
     assert "load on" in answers[18]
 
 
+def test_the_shell_breaks_links_devices_and_programs_as_they_break(pair):
+    commands = ["cut light heavy one-way", "ping light heavy", "links", "healall", "ping light heavy",
+                "partition heavy", "ping heavy light", "healall", "ping heavy light",
+                "down heavy", "exec heavy cat /sys/class/net/eth0/operstate", "ping light heavy", "up heavy",
+                "ping light heavy", "echo  where it is", "stop light", "nodes",
+                "start light MADE=here", "exec light tr '\\0' '\\n' < /proc/2/environ | grep MADE"]
+    answers, status = shell(pair, *commands)
+    (_, one_way, links, _, healed, _, parted, _, whole, _, _, down, _, up, echoed, _, nodes, _,
+     made) = answers
+    assert status == 0, answers
+    assert "no answer" in one_way and "cut one way" in links
+    assert RTT_MS <= millis(healed)
+    assert "no answer" in parted and RTT_MS <= millis(whole)
+    assert "no answer" in down and RTT_MS <= millis(up)
+    assert echoed == "where it is\n"
+    assert "down" in nodes.splitlines()[0] and "heavy" in nodes
+    assert made == "MADE=here\n"
+
+
+def test_a_frozen_node_hangs_until_it_is_thawed(pair):
+    asked = "exec light curl -sk --max-time 1 -o /dev/null https://10.77.0.2:8444/; echo $?"
+    answers, status = shell(pair, "freeze heavy", asked, "ping light heavy", "thaw heavy", asked, "nodes")
+    assert status == 0, answers
+    assert answers[1] == "28\n", "the kernel takes the connection, and nobody speaks"
+    assert RTT_MS <= millis(answers[2])
+    assert answers[4] != "28\n"
+    assert "down" not in answers[5]
+
+
 def test_the_shell_tells_what_is_wrong_and_goes_on(pair):
     wrong = {"bogus": "is no command", "ping light": "needs two nodes",
              "ping light nobody": "light, heavy do", "link light heavy loss=2": "from 0 to 1",
              "link light heavy size=1": "none of rtt=", "cut light light": "not linked",
-             "kill heavy cron": "agent, gateway and haproxy", "start heavy": "is running",
+             "kill heavy cron": "supervisor, agent, gateway, haproxy", "start heavy": "is running",
+             "cut light heavy two-way": "one-way", "partition": "the nodes of one side", "down": "needs a node",
+             "start light=heavy": "needs a node", "thaw light cron": "supervisor, agent",
              "load up": "load on", "exec heavy": "exec NODE COMMAND",
              "exec heavy false": "status 1"}
     answers, status = shell(pair, *wrong)

@@ -5,6 +5,9 @@
 /// The answer's head is held back until the process ends or wrote 64 KiB, so that a failure still shows
 /// as 500; beyond that, a failure cuts the answer off, which every HTTP client notices.
 ///
+/// A call whose sandbox ends before its answer begins is run once more where it may run twice
+/// (dfaas.retry=safe) and its whole body is here.
+///
 /// Limits  While a function leaves unread more of a body than the buffers on the way hold (some 200 kB),
 ///         HAProxy does not read on, so it does not see its user leave: only the time limit ends the run.
 #include <fcntl.h>
@@ -23,6 +26,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include "core/base/assert.hpp"
 #include "core/base/text.hpp"
 #include "core/openfaas/classic_environment.hpp"
 #include "live/gateway/local_run.hpp"
@@ -35,6 +39,7 @@ namespace asio = boost::asio;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::size_t piece_bytes = 32 * 1024;
+constexpr Millis pause_time{10};
 constexpr std::size_t held_back_bytes_max = 64 * 1024;
 constexpr std::size_t error_text_bytes_max = 4096;
 
@@ -45,6 +50,7 @@ struct Run {
   RunningProcess process;
   std::string first_piece;  ///< Read from a guest before the process was started.
   Instant since;            ///< When the slot was taken.
+  int runs = 1;             ///< Of this call, this one included.
   Instant started = now();
   bool output_done = false;
   std::string error_text;
@@ -173,7 +179,14 @@ std::pair<int, std::string> failure_of(const Run& run, const ProcessExit& exit) 
   return {500, fmt::format("the function ended with status {}\n{}", exit.status, run.error_text)};
 }
 
-/// Reads the output to its end and answers, unless there never was a process. Returns the status told, and whether all was delivered.
+/// May it be run once more? It went with its sandbox, nothing was answered, and the whole body is here.
+bool may_run_again(const GatewayCore& core, const Call& call, int runs) {
+  return runs == 1 && call.body_complete && !call.answer_begun && !call.over() &&
+         core.dispatcher.traits(call.function).retry_safe;
+}
+
+/// Reads the output to its end and answers, unless there never was a process. Returns the status told, and
+/// whether all was delivered; status 0, with nothing told, for a call that is to be run again.
 asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   const CallPtr call = run->call;
   ServerConnection& connection = *call->connection;
@@ -211,6 +224,11 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
     run->errors_told.expires_at(asio::steady_timer::time_point::max());
     std::ignore = co_await run->errors_told.async_wait(as_result);
   }
+  if (exit.was_lost && !call->over() && !call->answer_begun) {
+    const bool is_again = may_run_again(*run->core, *call, run->runs);
+    run->core->metrics.run_lost(call->label, is_again ? "again" : "failed");
+    if (is_again) co_return std::pair{0, true};
+  }
   int status = 200;
   if (call->gone) {
     status = 499;
@@ -240,12 +258,12 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   co_return std::pair{status, delivered};
 }
 
-}  // namespace
-
-asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHost::Lease lease,
-                                     std::string first_piece, Instant taken) {
+/// Nothing when its sandbox ended, nothing was told, and it is to be run again.
+asio::awaitable<std::optional<CallEnd>> run_once(GatewayCore* core, CallPtr call,
+                                                 FunctionHost::Lease* lease,
+                                                 std::string first_piece, Instant taken, int runs) {
   using namespace asio::experimental::awaitable_operators;  // NOLINT: the only way to reach them.
-  const RunPlan& plan = lease->plan();
+  const RunPlan& plan = (*lease)->plan();
   // Named: GCC 12 destroys braced temporaries of an awaited call twice.
   ProcessCommand command{.arguments = plan.command,
                          .environment = plan.environment,
@@ -259,14 +277,21 @@ asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHo
     command.environment =
         with_request(std::move(command.environment), call->head, call->path, call->query);
   }
-  auto spawned = co_await lease->spawn(std::move(command));
-  if (!spawned) co_return co_await answer_not_started(core, call, std::move(spawned).error());
+  auto spawned = co_await (*lease)->spawn(std::move(command));
+  if (!spawned) {
+    // A keeper that died may have started it.
+    const bool is_again =
+        spawned.error().code == ErrorCode::unavailable && may_run_again(*core, *call, runs);
+    if (is_again) co_return std::nullopt;
+    co_return co_await answer_not_started(core, call, std::move(spawned).error());
+  }
 
   Run run{.core = core,
           .call = call,
           .process = std::move(*spawned),
           .first_piece = first_piece,
           .since = taken,
+          .runs = runs,
           .read_timer = std::make_shared<asio::steady_timer>(core->executor),
           .errors_told = asio::steady_timer(core->executor)};
   call->abort = [&run] { run.process.kill(); };
@@ -290,7 +315,27 @@ asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHo
     log_event(LogLevel::info, "function_stderr",
               {{"function", call->label}, {"call_id", call->call_id}, {"text", run.error_text}});
   }
+  if (status == 0) co_return std::nullopt;
   co_return end_of(status, delivered, now() - since);
+}
+
+}  // namespace
+
+asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHost::Lease lease,
+                                     std::string first_piece, Instant taken) {
+  std::optional<FunctionHost::Lease> place(std::move(lease));
+  auto first = co_await run_once(core, call, &*place, first_piece, taken, 1);
+  if (first) co_return std::move(*first);
+  call->steps.push_back({"here", "lost", now() - taken});
+  // Its keeper's end is known here a moment later at most.
+  asio::steady_timer pause(core->executor, pause_time);
+  std::ignore = co_await pause.async_wait(as_result);
+  place.reset();
+  auto other = co_await core->runner->lease(call->function, time_left(call));
+  if (!other) co_return co_await answer_not_started(core, call, std::move(other).error());
+  auto second = co_await run_once(core, call, &*other, first_piece, now(), 2);
+  DFAAS_ASSERT(second, "a call is run again once at most");
+  co_return std::move(*second);
 }
 
 }  // namespace dfaas

@@ -77,6 +77,10 @@ struct GatewayMetrics::State {
                                   .Name("dfaas_gateway_forwards_total")
                                   .Help("Tries at neighbours by function, neighbour and outcome")
                                   .Register(registry);
+  Family<Counter>& runs_lost = BuildCounter()
+                                   .Name("dfaas_gateway_runs_lost_total")
+                                   .Help("Runs whose sandbox ended, by function and what was done")
+                                   .Register(registry);
   Family<Counter>& guests =
       BuildCounter()
           .Name("dfaas_gateway_guests_total")
@@ -196,6 +200,10 @@ void GatewayMetrics::forward(const std::string& function, const std::string& pee
                              const std::string& outcome) {
   state_->forwards.Add({{"function_name", function}, {"peer", peer}, {"outcome", outcome}})
       .Increment();
+}
+
+void GatewayMetrics::run_lost(const std::string& function, const std::string& outcome) {
+  state_->runs_lost.Add({{"function_name", function}, {"outcome", outcome}}).Increment();
 }
 
 void GatewayMetrics::in_flight(const std::string& function, int change) {

@@ -38,6 +38,8 @@ class GatewayMetrics {
   void guest(const std::string& function, const std::string& from, const std::string& outcome);
   /// A try at a neighbour ended.
   void forward(const std::string& function, const std::string& peer, const std::string& outcome);
+  /// The sandbox of a run ended before its answer had begun; `outcome`: "again", it was run once more, or "failed".
+  void run_lost(const std::string& function, const std::string& outcome);
   void in_flight(const std::string& function, int change);
 
   /// Gauges, refreshed before each scrape.

@@ -50,13 +50,17 @@ Result<void> ask(int socket, unsigned long what, ifreq& request, const char* doi
               fmt::format("device {}: {}: {}", request.ifr_name, doing, reason(errno)));
 }
 
-Result<void> bring_up(const char* device) {
+Result<void> switch_device_here(const char* device, bool is_up) {
   const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = request_for(device);
   if (auto read = ask(socket.get(), SIOCGIFFLAGS, request, "reading its state"); !read) return read;
-  request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);  // NOLINT: a union of C.
-  return ask(socket.get(), SIOCSIFFLAGS, request, "bringing it up");
+  const int flags =
+      is_up ? request.ifr_flags | IFF_UP : request.ifr_flags & ~IFF_UP;  // NOLINT: a union of C.
+  request.ifr_flags = static_cast<short>(flags);
+  return ask(socket.get(), SIOCSIFFLAGS, request, is_up ? "bringing it up" : "taking it down");
 }
+
+Result<void> bring_up(const char* device) { return switch_device_here(device, true); }
 
 Result<void> set_address(int socket, unsigned long what, const std::string& text) {
   ifreq request = request_for(device_name);
@@ -127,6 +131,10 @@ Result<void> NetworkNamespace::run_inside(const std::function<Result<void>()>& w
     if (auto entered = enter(); !entered) return entered;
     return work();
   });
+}
+
+Result<void> NetworkNamespace::switch_device(bool is_up) const {
+  return run_inside([is_up] { return switch_device_here(device_name, is_up); });
 }
 
 Result<Descriptor> NetworkNamespace::make_tap(const HardwareAddress& hardware,

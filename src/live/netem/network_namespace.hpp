@@ -47,6 +47,9 @@ class NetworkNamespace {
   /// Moves the calling thread into it, for good.
   [[nodiscard]] Result<void> enter() const;
 
+  /// Takes eth0 down, or up again, as an administrator would: its addresses stay, its routes go and come.
+  [[nodiscard]] Result<void> switch_device(bool is_up) const;
+
   /// Device eth0 with these addresses; its frames are read and written at the descriptor, one at a time,
   /// without waiting.
   [[nodiscard]] Result<Descriptor> make_tap(const HardwareAddress& hardware,

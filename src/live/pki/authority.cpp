@@ -5,6 +5,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -38,6 +39,13 @@ bool add_extension(X509* certificate, X509* issuer, int kind, const std::string&
   return added;
 }
 
+/// How long before now a certificate begins: for machines whose clock is slow. An hour, as of one that is wrong
+/// about summer time, and more; of a short validity half, because a third of the whole is when it is renewed.
+std::chrono::seconds slack_of(std::chrono::minutes validity) {
+  using namespace std::chrono_literals;  // NOLINT: of this function alone.
+  return std::clamp<std::chrono::seconds>(validity / 2, 5min, 2h);
+}
+
 /// An unsigned certificate for `key` with a random serial number.
 X509Pointer make_certificate(EVP_PKEY* key, std::string_view name, std::chrono::minutes validity) {
   X509Pointer certificate(X509_new());
@@ -48,8 +56,7 @@ X509Pointer make_certificate(EVP_PKEY* key, std::string_view name, std::chrono::
   BIGNUM* number = BN_bin2bn(serial.data(), serial.size(), nullptr);
   BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate.get()));
   BN_free(number);
-  constexpr long clock_slack_seconds = 300;
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -clock_slack_seconds);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -slack_of(validity).count());
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), std::chrono::seconds(validity).count());
   X509_set_pubkey(certificate.get(), key);
   X509_NAME* subject = X509_get_subject_name(certificate.get());

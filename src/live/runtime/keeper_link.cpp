@@ -193,7 +193,7 @@ struct KeeperLink::State : std::enable_shared_from_this<KeeperLink::State> {
     }
     for (auto& [id, weak] : std::exchange(processes, {})) {
       if (const auto process = weak.lock()) {
-        process->exit = ProcessExit{.status = killed_status};
+        process->exit = ProcessExit{.status = killed_status, .was_lost = true};
         process->tell();
       }
     }

@@ -37,6 +37,7 @@ struct ProcessExit {
   std::optional<Error> not_started;  ///< not_found or unavailable, naming program and reason.
   Micros wall{0};
   Micros cpu{0};
+  bool was_lost = false;  ///< It went with its keeper: what became of its work, nobody knows.
 };
 
 /// A started process. Its destructor kills the process group, if it still runs. It keeps its replica alive.

@@ -131,7 +131,7 @@ TEST_F(Machines, SeeTheirOwnProcessesAndName) {
   const auto machine = start("echo $$ $(cat /proc/sys/kernel/hostname)");
   ASSERT_TRUE(machine);
   run_until_end();
-  EXPECT_EQ(logged(), "1 tested\n");
+  EXPECT_EQ(logged(), "2 tested\n") << "the first process is ours";
   EXPECT_FALSE(machine->is_running());
 }
 
@@ -140,11 +140,57 @@ TEST_F(Machines, DieWithEveryProcessAtOnce) {
   auto machine = start("sleep 1000 & setsid sleep 1000 & wait");
   ASSERT_TRUE(machine);
   while (machine->programs().size() < 2) ::usleep(1000);
-  std::vector<int> inside;
+  std::vector<int> inside{machine->program_pid()};
   for (const auto& [name, pid] : machine->programs()) inside.push_back(pid);
   machine->kill();
   run_until_end();
   for (const int pid : inside) EXPECT_NE(::kill(pid, 0), 0);
+}
+
+TEST_F(Machines, OutliveTheirProgramAsLongAsItsOrphans) {
+  make(Micros{1000});
+  const auto machine = start("sleep 1000 & wait");
+  ASSERT_TRUE(machine);
+  while (machine->programs().count("sleep") == 0)
+    ::usleep(1000);  // Until then it is a fork of the shell.
+  const int orphan = machine->programs().find("sleep")->second;
+  ::kill(machine->program_pid(), SIGKILL);
+  while (machine->program_pid() > 0) ::usleep(1000);
+  context.restart();
+  context.poll();
+  EXPECT_FALSE(has_ended);
+  EXPECT_EQ(::kill(orphan, SIGKILL), 0);
+  run_until_end();
+  EXPECT_FALSE(machine->is_running());
+}
+
+TEST_F(Machines, ListTheirProgramsWhileTheseComeAndGo) {
+  make(Micros{1000});
+  const auto machine =
+      start("sleep 1000 & for i in 1 2 3 4; do (while :; do /bin/true; done) & done; wait");
+  ASSERT_TRUE(machine);
+  while (machine->programs().count("sleep") == 0) ::usleep(1000);
+  for (int times = 0; times < 200; ++times) EXPECT_EQ(machine->programs().count("sleep"), 1U);
+}
+
+TEST_F(Machines, AreAskedToStopByASignalToTheirProgram) {
+  make(Micros{1000});
+  const auto machine =
+      start("trap 'echo stopped; exit 0' TERM; echo ready; while :; do sleep 0.01; done");
+  ASSERT_TRUE(machine);
+  while (logged() != "ready\n") ::usleep(1000);
+  machine->ask_to_stop();
+  run_until_end();
+  EXPECT_EQ(logged(), "ready\nstopped\n");
+}
+
+TEST_F(Networks, LoseTheirDeviceAndGetItBack) {
+  make(Micros{1000});
+  ASSERT_TRUE(ping(Millis{5000}));
+  ASSERT_TRUE(networks[1].switch_device(false));
+  EXPECT_FALSE(ping(Millis{300}));
+  ASSERT_TRUE(networks[1].switch_device(true));
+  EXPECT_TRUE(ping(Millis{5000}));
 }
 
 TEST_F(Machines, RunCommandsInTheirNetwork) {

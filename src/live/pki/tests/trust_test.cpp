@@ -97,6 +97,21 @@ TEST_F(Trust, CertificateIsForTheKeyThatSignedTheRequest) {
   EXPECT_FALSE(bundle("globex").verify(*certificate));
 }
 
+TEST_F(Trust, CertificateIsValidToClocksThatAreAnHourSlow) {
+  const auto request = make_request(make_key());
+  ASSERT_TRUE(request);
+  const auto slack = [&](std::chrono::minutes validity) {
+    const auto certificate = authority("acme").certify(*request, validity);
+    const auto begin = inspect_certificate(certificate.value()).value().valid_from;
+    return std::chrono::round<std::chrono::minutes>(std::chrono::system_clock::now() - begin);
+  };
+  EXPECT_EQ(slack(24h * 7), 2h);
+  EXPECT_EQ(slack(4h), 2h);
+  EXPECT_EQ(slack(std::chrono::minutes{60}), std::chrono::minutes{30})
+      << "of the whole a third is left when it is renewed: not at once";
+  EXPECT_EQ(slack(std::chrono::minutes{2}), std::chrono::minutes{5});
+}
+
 TEST_F(Trust, RequestThatItsKeyDidNotSignIsRefused) {
   std::string request = *make_request(make_key());
   // A letter of the signature, near the end of the base64 text.

@@ -208,6 +208,11 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
                                        "strategy.name=" + place.strategy,
                                        fmt::format("strategy.period_ms={}",
                                                    std::max(place.period, period_min).count()),
+                                       "policy.allow=" + to_text(node.policy.allow),
+                                       "policy.deny=" + to_text(node.policy.deny),
+                                       "policy.limits=" + to_text(node.policy.limits),
+                                       fmt::format("policy.credits={}",
+                                                   node.policy.has_credits ? "yes" : "no"),
                                        "sandbox.read_paths=" + shared.string()},
                          .certificate_days = certificate_days});
     if (!id) return tl::unexpected(std::move(id).error().within("node " + name));

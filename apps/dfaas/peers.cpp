@@ -57,8 +57,9 @@ Result<void> show(const std::string& directory, const std::string& output) {
                note_of(peer).empty() ? "" : "  " + note_of(peer));
   }
   for (const auto& candidate : answer["unproved"]) {
-    fmt::print("{:32} {:12} {:24} {}\n", candidate["denied"].get<bool>() ? "(denied)" : "(not proved)",
-               "", candidate["address"].get<std::string>(), candidate["why"].get<std::string>());
+    fmt::print("{:32} {:12} {:24} {}\n",
+               candidate["denied"].get<bool>() ? "(denied)" : "(not proved)", "",
+               candidate["address"].get<std::string>(), candidate["why"].get<std::string>());
   }
   return {};
 }

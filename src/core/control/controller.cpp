@@ -450,7 +450,8 @@ struct Controller::State {
                        .limits = limits(),
                        .functions = std::move(result.functions)};
     for (FunctionPlan& function : plan.functions) {
-      std::erase_if(function.guests, [this](const GuestLimit& guest) { return is_refused(guest.id); });
+      std::erase_if(function.guests,
+                    [this](const GuestLimit& guest) { return is_refused(guest.id); });
     }
     for (const auto& [id, neighbour] : neighbours) {
       plan.peers.push_back(

@@ -126,9 +126,10 @@ struct NeighbourStatus {
   std::optional<Micros> last_message_age;
   std::optional<int> guest_slots;  ///< Most calls of its organisation at once here; none: no limit.
   SharedList<FunctionOffer> functions;
-  Micros held_for{0};   ///< It came and went too often: nothing new goes to it for so long.
-  double weight = 1;    ///< By credits, where not all can have what they ask for.
-  std::vector<std::pair<FunctionName, Ejection>> ejected;  ///< Functions of which it gets no calls now.
+  Micros held_for{0};  ///< It came and went too often: nothing new goes to it for so long.
+  double weight = 1;   ///< By credits, where not all can have what they ask for.
+  std::vector<std::pair<FunctionName, Ejection>>
+      ejected;  ///< Functions of which it gets no calls now.
 };
 
 class Controller {

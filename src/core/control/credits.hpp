@@ -19,15 +19,15 @@
 namespace dfaas {
 
 struct CreditAccount {
-  double for_us = 0;    ///< Seconds of slot time.
+  double for_us = 0;  ///< Seconds of slot time.
   double for_them = 0;
 
   friend bool operator==(const CreditAccount&, const CreditAccount&) = default;
 };
 
 struct CreditRules {
-  double scale_seconds = 600;      ///< A balance of so much doubles the weight.
-  double allowance_seconds = 300;  ///< Debts up to this do not count.
+  double scale_seconds = 600;              ///< A balance of so much doubles the weight.
+  double allowance_seconds = 300;          ///< Debts up to this do not count.
   Micros memory = std::chrono::hours{24};  ///< Time constant of forgetting.
 };
 

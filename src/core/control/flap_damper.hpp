@@ -14,7 +14,7 @@ namespace dfaas {
 
 struct DampingRules {
   Micros half_life{30'000'000};
-  Micros hold{1'000'000};       ///< After the second loss in short order.
+  Micros hold{1'000'000};  ///< After the second loss in short order.
   Micros hold_max{30'000'000};
 };
 

@@ -345,12 +345,12 @@ struct Dispatcher::State {
   // --- outliers: neighbours that do much worse than the others
 
   /// Whose answers the neighbour's are held against: the others that are up.
-  [[nodiscard]] static std::vector<const dataplane::AnswerRecord*> others_of(
-      const FunctionState& f, const PeerState* one) {
+  [[nodiscard]] static std::vector<const dataplane::AnswerRecord*> others_of(const FunctionState& f,
+                                                                             const PeerState* one) {
     std::vector<const dataplane::AnswerRecord*> others;
     for (const PeerLink& link : f.links) {
-      const bool counts = link.state != one && link.is_up &&
-                          link.state->outlier.ejected == Ejection::none;
+      const bool counts =
+          link.state != one && link.is_up && link.state->outlier.ejected == Ejection::none;
       if (counts) others.push_back(&link.state->outlier.record);
     }
     return others;
@@ -385,9 +385,9 @@ struct Dispatcher::State {
       return eject(peer, outlier.ejected, now);
     }
     if (!dataplane::is_suspicious(outlier.record, outlier_settings)) return;
-    const Ejection verdict = dataplane::judge(outlier.record, others_of(f, &peer),
-                                              f.deployed ? &f.own_answers : nullptr,
-                                              outlier_settings);
+    const Ejection verdict =
+        dataplane::judge(outlier.record, others_of(f, &peer), f.deployed ? &f.own_answers : nullptr,
+                         outlier_settings);
     if (verdict != Ejection::none && may_eject(f)) eject(peer, verdict, now);
   }
 
@@ -440,21 +440,28 @@ struct Dispatcher::State {
   /// It has calls of ours, and nothing came back for long.
   void notice_stall(const FunctionState& f, PeerState& peer, Instant now) {
     dataplane::OutlierState& outlier = peer.outlier;
-    if (peer.outstanding == 0 || outlier.ejected != Ejection::none) return;
+    const bool is_known = outlier.ejected == Ejection::stalled;
+    if (peer.outstanding == 0 || (outlier.ejected != Ejection::none && !is_known)) return;
     if (now - outlier.heard_at < outlier_settings.stalled_min) return;
     outlier.wait(peer.outstanding, now);
     const double typical = typical_seconds_at(f, peer);
+    // Of one that is known to stall, a single call on trial is enough.
     const bool is_stalled =
-        typical > 0 && to_seconds(now - outlier.heard_at) >= outlier_settings.stalled_factor * typical &&
-        outlier.waited_seconds >= outlier_settings.stalled_waits * typical;
-    if (!is_stalled || !may_eject(f)) return;
-    eject(peer, Ejection::stalled, now);
+        typical > 0 &&
+        to_seconds(now - outlier.heard_at) >= outlier_settings.stalled_factor * typical &&
+        (is_known || outlier.waited_seconds >= outlier_settings.stalled_waits * typical);
+    if (!is_stalled || (!is_known && !may_eject(f))) return;
+    if (!is_known) eject(peer, Ejection::stalled, now);
     if (!f.traits.retry_safe) return;
     requests.for_each([&](RequestId id, const Request& request) {
-      const bool waits = request.phase == Phase::at_peer && request.peer_state == &peer;
-      if (waits && !request.is_trial) stalled.push_back(id);
+      if (request.phase == Phase::at_peer && request.peer_state == &peer) stalled.push_back(id);
     });
-    std::ranges::sort(stalled);
+  }
+
+  /// While calls hang at a stalled one, another call would only join them.
+  [[nodiscard]] static bool is_trial_due(const PeerState& peer, Instant now) {
+    const bool hangs = peer.outlier.ejected == Ejection::stalled && peer.outstanding > 0;
+    return now >= peer.outlier.trial_at && !hangs;
   }
 
   /// Who may be drawn: those in good standing, or due for a trial; where there is none of them, also the slow
@@ -463,7 +470,7 @@ struct Dispatcher::State {
 
   [[nodiscard]] static bool stands(const PeerLink& link, Standing least, Instant now) {
     const dataplane::OutlierState& outlier = link.state->outlier;
-    if (outlier.ejected == Ejection::none || now >= outlier.trial_at) return true;
+    if (outlier.ejected == Ejection::none || is_trial_due(*link.state, now)) return true;
     return least == Standing::all ||
            (least == Standing::slow_too && outlier.ejected == Ejection::slow);
   }
@@ -533,7 +540,7 @@ struct Dispatcher::State {
     link.state->counters.id = link.to->id;
     request.sent = now;
     dataplane::OutlierState& outlier = link.state->outlier;
-    request.is_trial = outlier.ejected != Ejection::none && now >= outlier.trial_at;
+    request.is_trial = outlier.ejected != Ejection::none && is_trial_due(*link.state, now);
     if (request.is_trial) outlier.begin_trial(now, outlier_settings);
     if (link.state->outstanding == 0) outlier.heard(now);
     outlier.wait(link.state->outstanding, now);
@@ -696,7 +703,8 @@ struct Dispatcher::State {
   [[nodiscard]] bool is_at_limit(const std::string& organisation, int here) const {
     const auto limit =
         std::ranges::lower_bound(plan.limits, organisation, {}, &OrganisationLimit::organisation);
-    return limit != plan.limits.end() && limit->organisation == organisation && here >= limit->slots;
+    return limit != plan.limits.end() && limit->organisation == organisation &&
+           here >= limit->slots;
   }
 
   /// The cap of a neighbour, filled up to now.
@@ -715,12 +723,17 @@ struct Dispatcher::State {
     PoolState& pool = *f.pool;
     // Guests who wait come first, should the home reserve have faded since somebody last looked.
     fill_slots(pool, now);
-    // The cap counts every admitted call, but holds only while the pool is under pressure.
+    // The cap counts every admitted call, but holds only while the pool is under pressure: while there is a
+    // line, or another neighbour within its cap found no slot a moment ago.
     TokenBucket& cap = guest_cap(f, limit, now);
     if (has_slot_for_guest(pool, now) && pool.guests.empty()) {
-      cap.take();
+      const bool is_within = cap.take();
+      const Micros lately =
+          from_seconds(allowance(f, settings.guest_wait_ratio, settings.guest_wait_min));
+      if (!is_within && pool.pressure.is_on(limit.id, lately, now)) return refusal(Outcome::limit);
       return serve(open(id, f, true));
     }
+    if (cap.tokens >= 1) pool.pressure.note(limit.id, now);
     const bool may_wait =
         has_place_in(pool.guests) &&
         expected_wait(f, true) <= allowance(f, settings.guest_wait_ratio, settings.guest_wait_min);
@@ -786,7 +799,10 @@ struct Dispatcher::State {
       PeerState& state = f.peers[to.id];
       state.service_time = to.service_time;
       // One that was away may be another by now; what it does is looked at anew.
-      if (peer->up && !were_up.contains(&state)) state.outlier.reinstate(plan_at);
+      if (peer->up && !were_up.contains(&state)) {
+        state.outlier.reinstate(plan_at);
+        state.outlier.heard(plan_at);
+      }
       state.is_up = peer->up;
       f.links.push_back({.to = &to, .is_up = peer->up, .state = &state, .health = &health[to.id]});
     }
@@ -1007,6 +1023,9 @@ std::vector<RequestId> Dispatcher::refused_in_queue() { return std::exchange(sta
 
 std::vector<RequestId> Dispatcher::stalled() {
   std::vector<RequestId> ids = std::exchange(state_->stalled, {});
+  std::ranges::sort(ids);
+  const auto again = std::ranges::unique(ids);
+  ids.erase(again.begin(), again.end());
   std::erase_if(ids, [this](RequestId id) {
     const Request* request = state_->requests.find(id);
     // One that has just come back may be elsewhere by now.

@@ -11,7 +11,8 @@ namespace {
 constexpr double newest_weight = 1.0 / 32;
 /// Of a mean whose newest part weighs w: as much as 2 / w - 1 plain samples.
 constexpr double samples_max = 2 / newest_weight - 1;
-constexpr double log_variance_min = 0.05;  ///< Times that never differ would make any other one strange.
+constexpr double log_variance_min =
+    0.05;  ///< Times that never differ would make any other one strange.
 constexpr int doublings_max = 16;
 
 double newest_part(int samples) { return std::max(1.0 / samples, newest_weight); }
@@ -111,8 +112,8 @@ bool takes_long(Micros took, std::span<const AnswerRecord* const> others,
 
 Ejection judge(const AnswerRecord& one, std::span<const AnswerRecord* const> others,
                const AnswerRecord* own, const OutlierSettings& settings) {
-  const AnswerRecord* by_errors = middle(
-      with_answers(others), [](const AnswerRecord& record) { return record.error_ratio(); });
+  const AnswerRecord* by_errors =
+      middle(with_answers(others), [](const AnswerRecord& record) { return record.error_ratio(); });
   if (by_errors == nullptr && own != nullptr && own->has_enough()) by_errors = own;
   if (one.has_enough() && by_errors != nullptr && fails_more(one, *by_errors, settings)) {
     return Ejection::errors;

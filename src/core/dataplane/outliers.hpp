@@ -28,13 +28,13 @@ struct OutlierSettings {
   Micros slow_min{250'000};      ///< ... and longer by so much.
   double slow_deviations = 5;    ///< And by so many standard errors.
   /// Nothing came back from it for so long, and for so many typical times, ...
-  Micros stalled_min{2'000'000};
+  Micros stalled_min{1'000'000};
   double stalled_factor = 4;
   /// ... and its calls waited for so many of them together: chance does it as rarely as it errs.
   double stalled_waits = 24;
-  Micros ejected_time{5'000'000};         ///< The first time; twice as long each further time ...
-  Micros ejected_time_max{300'000'000};   ///< ... up to this.
-  Micros forgiven_time{60'000'000};       ///< Without one, an earlier ejection is forgotten.
+  Micros ejected_time{5'000'000};        ///< The first time; twice as long each further time ...
+  Micros ejected_time_max{300'000'000};  ///< ... up to this.
+  Micros forgiven_time{60'000'000};      ///< Without one, an earlier ejection is forgotten.
 
   friend bool operator==(const OutlierSettings&, const OutlierSettings&) = default;
 };
@@ -94,10 +94,10 @@ double typical_seconds_at_most(std::span<const AnswerRecord* const> others, doub
 struct OutlierState {
   AnswerRecord record;
   Ejection ejected = Ejection::none;
-  Instant trial_at{};       ///< While ejected: from then on one call may try it.
-  int repeats = 0;          ///< Ejections in a row.
-  Instant ended_at{};       ///< The last ejection.
-  Instant heard_at{};       ///< Its last answer, or the first call since it had none of ours.
+  Instant trial_at{};         ///< While ejected: from then on one call may try it.
+  int repeats = 0;            ///< Ejections in a row.
+  Instant ended_at{};         ///< The last ejection.
+  Instant heard_at{};         ///< Its last answer, or the first call since it had none of ours.
   double waited_seconds = 0;  ///< Since then, of all its calls together; up to `waited_at`.
   Instant waited_at{};
 

@@ -88,6 +88,28 @@ struct PeerLink {
   PeerHealth* health = nullptr;
 };
 
+/// Neighbours within their caps that found no slot lately: the last one, and the last other one.
+struct Pressure {
+  NodeId newest;
+  NodeId other;
+  Instant newest_at{};
+  Instant other_at{};
+
+  void note(const NodeId& guest, Instant now) {
+    if (guest != newest) {
+      other = newest;
+      other_at = newest_at;
+      newest = guest;
+    }
+    newest_at = now;
+  }
+  /// By somebody else than `guest`.
+  [[nodiscard]] bool is_on(const NodeId& guest, Micros memory, Instant now) const {
+    const NodeId& by = newest == guest ? other : newest;
+    return !by.empty() && now - (newest == guest ? other_at : newest_at) <= memory;
+  }
+};
+
 struct FunctionState;
 using Line = std::pmr::list<RequestId>;
 
@@ -101,6 +123,7 @@ struct PoolState {
   std::size_t requests = 0;  ///< Running or in line: while there are any, this must stay.
   Line users;                ///< In line, in order of arrival.
   Line guests;               ///< Behind all users.
+  Pressure pressure;
   std::vector<FunctionState*> members;  ///< Deployed functions, in order of deployment.
 
   [[nodiscard]] bool is_full() const { return in_flight >= slots; }

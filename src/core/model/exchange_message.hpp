@@ -36,7 +36,8 @@ struct FunctionOffer {
   int slots = 0;
   Millis service_time{0};  ///< 0 while unknown.
   Sharing share = Sharing::organisation;
-  std::vector<std::string> share_with;  ///< With `organisation`: others that it is shared with; sorted.
+  std::vector<std::string>
+      share_with;    ///< With `organisation`: others that it is shared with; sorted.
   std::string pool;  ///< Offers of one node that name one pool share its slots; empty: its own.
   Rate arrivals;     ///< Of its own users, smoothed; 0 while unknown.
 

@@ -39,7 +39,8 @@ struct PeerCounters {
   std::uint64_t served = 0;       ///< Answered in full.
   std::uint64_t good = 0;         ///< Of those, with status 2xx.
   Micros answer_time{0};          ///< Of all answers together, from the forward to their end.
-  Micros work_for_us{0};  ///< Slot time of what it answered well: as it tells, at most what we waited.
+  Micros work_for_us{
+      0};  ///< Slot time of what it answered well: as it tells, at most what we waited.
   Micros work_for_it{0};  ///< Slot time of its users' calls here.
   std::uint64_t ejections = 0;
   Ejection ejected = Ejection::none;  ///< Now.

@@ -92,7 +92,8 @@ struct RoutingPlan {
   std::string strategy;         ///< A name of the strategy table.
   Millis lifetime{6000};        ///< After this long without a new plan, weights fall to the floor.
   std::vector<PeerPlan> peers;  ///< Sorted by id.
-  std::vector<OrganisationLimit> limits;  ///< Of organisations of `peers`; sorted. Others have none.
+  std::vector<OrganisationLimit>
+      limits;                           ///< Of organisations of `peers`; sorted. Others have none.
   std::vector<FunctionPlan> functions;  ///< Sorted; one deployed nowhere near is absent.
 
   friend bool operator==(const RoutingPlan&, const RoutingPlan&) = default;

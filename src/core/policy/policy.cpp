@@ -44,10 +44,11 @@ Result<PartnerList> parse_partners(std::string_view text) {
     } else if (is_organisation(entry)) {
       list.organisations.emplace(entry);
     } else {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("{} is neither an organisation (1 to 63 of a-z, 0-9, '-') nor a node's "
-                              "id",
-                              in_quotes(entry)));
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("{} is neither an organisation (1 to 63 of a-z, 0-9, '-') nor a node's "
+                      "id",
+                      in_quotes(entry)));
     }
   }
   return list;

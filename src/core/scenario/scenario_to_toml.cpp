@@ -140,11 +140,11 @@ void write_node(Writer& writer, const ScenarioNode& node, const Scenario& scenar
                                     node.power_max_watts));
   }
   if (node.lie) {
-    writer.raw("lie", fmt::format("{{ advertise_factor = {}, refuses_guests = {}, slowdown = {}, "
-                                  "error_ratio = {}, swallows_guests = {} }}",
-                                  node.lie->advertise_factor, node.lie->refuses_guests,
-                                  node.lie->slowdown, node.lie->error_ratio,
-                                  node.lie->swallows_guests));
+    writer.raw("lie",
+               fmt::format("{{ advertise_factor = {}, refuses_guests = {}, slowdown = {}, "
+                           "error_ratio = {}, swallows_guests = {} }}",
+                           node.lie->advertise_factor, node.lie->refuses_guests, node.lie->slowdown,
+                           node.lie->error_ratio, node.lie->swallows_guests));
   }
   if (node.policy != usual.policy) {
     writer.raw("policy",

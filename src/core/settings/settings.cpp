@@ -167,7 +167,8 @@ constexpr std::array<Setting, 74> table{{
     {"policy.deny", partners, "", 0, 0, "", "",
      "organisations and nodes that are never neighbours, whatever policy.allow says", ""},
     {"policy.limits", guest_slots, "", 0, 0, "", "",
-     "most calls of an organisation's nodes that may be here at once, running or in line; * is each "
+     "most calls of an organisation's nodes that may be here at once, running or in line; * is "
+     "each "
      "other organisation but our own; 0 takes none",
      ""},
     {"sandbox.first_user", integer, "", 1000, 4200000000.0, "", "1900000000",
@@ -258,7 +259,8 @@ std::string allowed(const Setting& setting) {
     case partners:
       return "names of organisations and ids of nodes, separated by ',', or empty";
     case guest_slots:
-      return "ORGANISATION=SLOTS or *=SLOTS with 0 to 100000 slots, separated by ',', each once, or "
+      return "ORGANISATION=SLOTS or *=SLOTS with 0 to 100000 slots, separated by ',', each once, "
+             "or "
              "empty";
     case text:
       return "a text of at most 4096 printable characters";

@@ -186,8 +186,8 @@ class Planner {
         const NodeId& id = sharer.node->id;
         // What was asked, to the last digit: a grant never exceeds the ask.
         const Rate grant{std::min(*share++ / part->service, sharer.function->asked.per_second)};
-        const Rate gift{is_taker(sharer) ? std::min(left * sharer.node->weight / part->service, rate_max)
-                                           : 0};
+        const Rate gift{
+            is_taker(sharer) ? std::min(left * sharer.node->weight / part->service, rate_max) : 0};
         if (is_taker(sharer)) {
           result_.grants[id].push_back(
               {.function = part->view->function, .granted = grant, .left = gift});

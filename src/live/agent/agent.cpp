@@ -46,7 +46,7 @@ constexpr Micros proof_retry_gossip_max{120'000'000};  ///< Anybody may name tho
 constexpr Micros goodbye_patience{2'000'000};          ///< Its last calls finish all the same.
 constexpr Micros silence_patience{10'000'000};  ///< Then a neighbour gives way to others that wait.
 constexpr Micros reproof_period{300'000'000};   ///< Of neighbours that are up.
-constexpr Millis credits_period{60'000};         ///< Between two savings of the credits.
+constexpr Millis credits_period{60'000};        ///< Between two savings of the credits.
 constexpr std::size_t local_bytes_max = 16U << 20U;
 constexpr std::size_t trust_bytes_max = 512U << 10U;  ///< Of certificates and lists of the revoked.
 

@@ -354,7 +354,8 @@ void GatewayCore::pump() {
   for (const RequestId id : dispatcher.stalled()) {
     const auto found = calls.find(id);
     // One whose answer has begun, or whose body is gone, can only go on waiting.
-    if (found == calls.end() || found->second->answer_begun || !found->second->body_complete) continue;
+    if (found == calls.end() || found->second->answer_begun || !found->second->body_complete)
+      continue;
     found->second->peer_lost = true;
     found->second->interrupt();
   }

@@ -90,8 +90,9 @@ struct GatewayMetrics::State {
   Family<Counter>& ejections =
       BuildCounter()
           .Name("dfaas_gateway_ejections_total")
-          .Help("How often a neighbour was set aside for a function, because it did much worse "
-                "than the others")
+          .Help(
+              "How often a neighbour was set aside for a function, because it did much worse "
+              "than the others")
           .Register(registry);
   std::map<std::pair<std::string, std::string>, std::uint64_t> ejections_seen;
   Family<Gauge>& slots = BuildGauge()

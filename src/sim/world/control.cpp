@@ -234,10 +234,9 @@ void World::receive_answer(Ticket ticket) {
 void World::fail_exchange(Ticket ticket) {
   const Message message = messages_.take(ticket);
   if (!nodes_[message.from].controller) return;
-  step(message.from,
-       ExchangeFailed{.to = ids_[message.to],
-                      .only_agent_away = message.only_agent_away,
-                      .is_disowned = message.is_disowned});
+  step(message.from, ExchangeFailed{.to = ids_[message.to],
+                                    .only_agent_away = message.only_agent_away,
+                                    .is_disowned = message.is_disowned});
 }
 
 /// What a liar tells is not what it has.

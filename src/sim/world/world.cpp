@@ -97,8 +97,8 @@ void World::happen(const Event& event) {
     case Happening::answer_arrived:
       if (Call* call = at_peer(subject, event.attempt)) {
         const bool is_error = is_answered_with_error(*call);
-        nodes_[load_of(*call).node].dispatcher->finished(
-            call->id, std::nullopt, now(), is_error ? Answer::failed : Answer::good);
+        nodes_[load_of(*call).node].dispatcher->finished(call->id, std::nullopt, now(),
+                                                         is_error ? Answer::failed : Answer::good);
         close(subject, is_error ? CallEnd::lost : CallEnd::served_by_peer);
       }
       return;

@@ -545,16 +545,40 @@ INSTANTIATE_TEST_SUITE_P(
         SharingCase{"both_share_widely", to_all, to_all, "else", "code", false, true, true},
         SharingCase{"other_code", to_org, to_org, "org", "other", false, false, false},
         SharingCase{"other_code_by_name", to_org, to_org, "org", "other", true, true, true},
-        SharingCase{
-            "both_name_each_other", to_org, to_org, "else", "code", false, true, true, {"else"}, {"org"}},
+        SharingCase{"both_name_each_other",
+                    to_org,
+                    to_org,
+                    "else",
+                    "code",
+                    false,
+                    true,
+                    true,
+                    {"else"},
+                    {"org"}},
         SharingCase{
             "only_we_name_it", to_org, to_org, "else", "code", false, false, false, {"else"}, {}},
         SharingCase{
             "only_it_names_us", to_org, to_org, "else", "code", false, false, false, {}, {"org"}},
-        SharingCase{
-            "we_name_it_it_shares_widely", to_org, to_all, "else", "code", false, true, true, {"else"}, {}},
-        SharingCase{
-            "another_is_named", to_org, to_all, "else", "code", false, false, false, {"third"}, {}}),
+        SharingCase{"we_name_it_it_shares_widely",
+                    to_org,
+                    to_all,
+                    "else",
+                    "code",
+                    false,
+                    true,
+                    true,
+                    {"else"},
+                    {}},
+        SharingCase{"another_is_named",
+                    to_org,
+                    to_all,
+                    "else",
+                    "code",
+                    false,
+                    false,
+                    false,
+                    {"third"},
+                    {}}),
     [](const auto& tested) { return tested.param.name; });
 
 // --- what the operator decided about others

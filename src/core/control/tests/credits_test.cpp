@@ -30,15 +30,15 @@ TEST_P(CreditWeight, FollowsTheBalance) {
   EXPECT_NEAR(ledger.weight_of("globex"), GetParam().weight, 1e-9);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Table, CreditWeight,
-    testing::Values(WeightCase{"newcomer", 0, 0, 1}, WeightCase{"even", 5000, 5000, 1},
-                    WeightCase{"gave_ten_minutes_more", 600, 0, 2},
-                    WeightCase{"gave_for_hours", 1e6, 10, 5},
-                    WeightCase{"within_the_allowance", 0, 300, 1},
-                    WeightCase{"beyond_the_allowance", 0, 600, 0.5},
-                    WeightCase{"took_for_hours", 10, 1e6, 0.1}),
-    [](const auto& tested) { return tested.param.name; });
+INSTANTIATE_TEST_SUITE_P(Table, CreditWeight,
+                         testing::Values(WeightCase{"newcomer", 0, 0, 1},
+                                         WeightCase{"even", 5000, 5000, 1},
+                                         WeightCase{"gave_ten_minutes_more", 600, 0, 2},
+                                         WeightCase{"gave_for_hours", 1e6, 10, 5},
+                                         WeightCase{"within_the_allowance", 0, 300, 1},
+                                         WeightCase{"beyond_the_allowance", 0, 600, 0.5},
+                                         WeightCase{"took_for_hours", 10, 1e6, 0.1}),
+                         [](const auto& tested) { return tested.param.name; });
 
 TEST(CreditLedger, ForgetsInDays) {
   CreditLedger ledger;
@@ -57,7 +57,8 @@ TEST(CreditLedger, StaysWithinBoundsWhateverIsAdded) {
       const std::string organisation(1, static_cast<char>('a' + below(random, 5)));
       ledger.add(organisation,
                  {.for_us = uniform(random, -10, 1e4), .for_them = uniform(random, -10, 1e4)});
-      if (step % 10 == 0) ledger.forget(Micros{static_cast<Micros::rep>(below(random, 10'000'000'000))});
+      if (step % 10 == 0)
+        ledger.forget(Micros{static_cast<Micros::rep>(below(random, 10'000'000'000))});
       const double weight = ledger.weight_of(organisation);
       ASSERT_GE(weight, 0.1 - 1e-12);
       ASSERT_LE(weight, 5);
@@ -80,7 +81,8 @@ TEST(Credits, ThatAreNoneAreNamed) {
        {std::pair{"", "credits"}, std::pair{"[]", "credits"}, std::pair{"{}", "unix_s"},
         std::pair{R"({"unix_s":1,"accounts":[{"organisation":"a","for_us_s":-1,"for_them_s":0}]})",
                   "for_us_s"},
-        std::pair{R"({"unix_s":1,"accounts":[{"organisation":"a","for_us_s":1}]})", "for_them_s"}}) {
+        std::pair{R"({"unix_s":1,"accounts":[{"organisation":"a","for_us_s":1}]})",
+                  "for_them_s"}}) {
     const auto read = credits_from_json(text);
     ASSERT_FALSE(read) << text;
     EXPECT_THAT(read.error().message, HasSubstr(words));

@@ -121,8 +121,8 @@ class World {
     ASSERT_NE(std::ranges::find(plan->guests, from, &GuestLimit::id), plan->guests.end());
     const auto peer = std::ranges::find(plan_.peers, from, &PeerPlan::id);
     ASSERT_NE(peer, plan_.peers.end());
-    const auto limit = std::ranges::find(plan_.limits, peer->organisation,
-                                         &OrganisationLimit::organisation);
+    const auto limit =
+        std::ranges::find(plan_.limits, peer->organisation, &OrganisationLimit::organisation);
     if (limit != plan_.limits.end()) {
       ASSERT_LT(std::ranges::count_if(known_,
                                       [&](const auto& entry) {
@@ -210,11 +210,10 @@ class World {
     RoutingPlan plan{.version = plan_.version + 1, .lifetime = Millis{200}};
     for (std::size_t peer = 0; peer < peers_count; ++peer) {
       if (chance(0.2)) continue;
-      plan.peers.push_back(
-          {.id = node(peer),
-           .organisation = peer % 2 == 0 ? "even" : "odd",
-           .slot = static_cast<int>(peer) + 1,
-           .up = chance(0.8)});
+      plan.peers.push_back({.id = node(peer),
+                            .organisation = peer % 2 == 0 ? "even" : "odd",
+                            .slot = static_cast<int>(peer) + 1,
+                            .up = chance(0.8)});
     }
     for (const char* organisation : {"even", "odd"}) {
       if (chance(0.5)) plan.limits.push_back({organisation, static_cast<int>(below(random_, 4))});

@@ -399,6 +399,22 @@ TEST_F(DispatcherTest, TakesNothingOfAnOrganisationWithoutSlotsAndKeepsWhatItHas
   EXPECT_EQ(seen().in_flight, 1);
 }
 
+TEST_F(DispatcherTest, KeepsAFreedSlotForThoseWithinTheirCapWhileTheyCome) {
+  RoutingPlan plan = plan_with("ab");
+  plan.functions[0].guests[0].rate = Rate{1};
+  start(2, plan, {.guest_wait_ratio = 0.5, .guest_wait_min = Micros{1}});
+  ASSERT_EQ(guest('a', 0).kind, Kind::serve);
+  ASSERT_EQ(guest('a', 0).kind, Kind::serve) << "beyond its cap, and nobody else comes";
+  const Decision other = guest('b', 0);
+  ASSERT_EQ(other.kind, Kind::queue);
+  dispatcher_.abandoned(3, at(0));
+  dispatcher_.finished(1, Micros{100'000}, at(0.01));
+  EXPECT_EQ(guest('a', 0.01).reason, Outcome::limit) << "b was here a moment ago";
+  EXPECT_EQ(guest('b', 0.02).kind, Kind::serve);
+  dispatcher_.finished(5, Micros{100'000}, at(0.12));
+  EXPECT_EQ(guest('a', 0.5).kind, Kind::serve) << "b comes no more";
+}
+
 /// Under pressure a neighbour that asks all the time gets its rate and its burst, whatever it sends.
 TEST(GuestCap, BoundsWhatOneNeighbourTakesOfAFullPoolHoweverMuchItSends) {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
@@ -424,9 +440,9 @@ TEST(GuestCap, BoundsWhatOneNeighbourTakesOfAFullPoolHoweverMuchItSends) {
     }
     EXPECT_LE(admitted, rate * seconds + std::max(1.0, rate) + 1) << "seed " << seed;
     EXPECT_GE(admitted, rate * seconds * 0.8) << "seed " << seed;
-    EXPECT_EQ(dispatcher.arrive_guest(++last, work, "digest", node('b'), std::nullopt, at(seconds))
-                  .kind,
-              Kind::queue)
+    EXPECT_EQ(
+        dispatcher.arrive_guest(++last, work, "digest", node('b'), std::nullopt, at(seconds)).kind,
+        Kind::queue)
         << "another neighbour is not made to suffer";
   }
 }
@@ -533,10 +549,12 @@ TEST_F(DispatcherTest, CountsWhatNeighboursDid) {
   dispatcher_.not_started(3, Outcome::unreachable, at(4));
   dispatcher_.accepted(4, at(4));
   dispatcher_.lost(4, false, at(5));
-  EXPECT_THAT(seen().peers,
-              ElementsAre(PeerCounters{
-                  .id = node('a'), .accepted = 2, .refused = 1, .unreachable = 2, .served = 1,
-                  .work_for_us = Micros{5'000'000}}));
+  EXPECT_THAT(seen().peers, ElementsAre(PeerCounters{.id = node('a'),
+                                                     .accepted = 2,
+                                                     .refused = 1,
+                                                     .unreachable = 2,
+                                                     .served = 1,
+                                                     .work_for_us = Micros{5'000'000}}));
   EXPECT_EQ(seen().user_arrivals, 4U);
 }
 

@@ -85,8 +85,7 @@ INSTANTIATE_TEST_SUITE_P(
                   record(40, 40)},
         JudgeCase{"ten_times_as_long", record(20, 0, 1), {record(20, 0, 0.1)}, Ejection::slow},
         JudgeCase{"twice_as_long", record(60, 0, 2), {record(60, 0, 1)}, Ejection::none},
-        JudgeCase{
-            "longer_but_short", record(60, 0, 0.05), {record(60, 0, 0.005)}, Ejection::none},
+        JudgeCase{"longer_but_short", record(60, 0, 0.05), {record(60, 0, 0.005)}, Ejection::none},
         JudgeCase{"one_other_is_fast",
                   record(60, 0, 1),
                   {record(60, 0, 0.01), record(60, 0, 1), record(60, 0, 1)},
@@ -129,8 +128,11 @@ RoutingPlan plan_with(std::string_view peers, std::string_view down = "", double
   for (const char letter : peers) {
     const bool is_down = down.find(letter) != std::string_view::npos;
     plan.peers.push_back({.id = node(letter), .slot = letter - 'a' + 1, .up = !is_down});
-    function.peers.push_back(
-        {.id = node(letter), .weight = 10, .window = 1000, .floor_weight = 1, .service_time = from_seconds(seconds)});
+    function.peers.push_back({.id = node(letter),
+                              .weight = 10,
+                              .window = 1000,
+                              .floor_weight = 1,
+                              .service_time = from_seconds(seconds)});
   }
   plan.functions.push_back(function);
   return plan;
@@ -242,6 +244,30 @@ TEST_F(Outliers, CallsThatMayRunTwiceLeaveAStalledNeighbour) {
     EXPECT_NE(decision.kind, Kind::refuse);
     EXPECT_NE(decision.peer, node('a'));
   }
+}
+
+TEST_F(Outliers, ATrialThatHangsIsTakenBackSoonAndTheNextOneIsLater) {
+  start(plan_with("abc"));
+  dispatcher_.deploy(work, 1, "code", {.retry_safe = true}, at(now_));
+  ASSERT_EQ(dispatcher_.arrive_user(++last_, work, at(now_)).kind, Kind::serve);
+  std::map<char, Behaviour> behaviours{{'a', {.seconds = 1e6}}};
+  std::vector<double> trials;
+  bool is_found = false;
+  for (int count = 0; count < 8000; ++count) {
+    if (call(behaviours) == node('a') && is_found) trials.push_back(now_);
+    for (const RequestId id : dispatcher_.stalled()) {
+      is_found = true;
+      EXPECT_NE(dispatcher_.lost(id, true, at(now_)).peer, node('a'));
+      dispatcher_.abandoned(id, at(now_));
+      for (auto& [end, requests] : ends_) {
+        std::erase_if(requests, [&](const auto& entry) { return entry.first == id; });
+      }
+    }
+  }
+  ASSERT_TRUE(is_found);
+  // 80 s: after about 5, 10, 20 and 40 s.
+  EXPECT_GE(trials.size(), 3U);
+  EXPECT_LE(trials.size(), 4U);
 }
 
 TEST_F(Outliers, AStalledNeighbourThatAnswersAgainIsUsedAtOnce) {

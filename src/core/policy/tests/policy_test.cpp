@@ -98,17 +98,14 @@ TEST_P(WrongLimits, AreNamed) {
   EXPECT_EQ(limits.error().code, ErrorCode::invalid_input);
   EXPECT_THAT(limits.error().message, HasSubstr(GetParam().words));
 }
-INSTANTIATE_TEST_SUITE_P(Table, WrongLimits,
-                         testing::Values(Wrong{"globex", "\"globex\" is not ORGANISATION=SLOTS"},
-                                         Wrong{"globex=", "0 to 100000"},
-                                         Wrong{"globex=-1", "\"globex=-1\" is not"},
-                                         Wrong{"globex=1.5", "0 to 100000"},
-                                         Wrong{"globex=100001", "0 to 100000"},
-                                         Wrong{"=4", "\"=4\" is not"},
-                                         Wrong{"**=4", "\"**=4\" is not"},
-                                         Wrong{"globex=4,globex=5", "\"globex\" comes twice"},
-                                         Wrong{"*=4,*=5", "\"*\" comes twice"},
-                                         Wrong{"globex=4;*=5", "is not"}));
+INSTANTIATE_TEST_SUITE_P(
+    Table, WrongLimits,
+    testing::Values(Wrong{"globex", "\"globex\" is not ORGANISATION=SLOTS"},
+                    Wrong{"globex=", "0 to 100000"}, Wrong{"globex=-1", "\"globex=-1\" is not"},
+                    Wrong{"globex=1.5", "0 to 100000"}, Wrong{"globex=100001", "0 to 100000"},
+                    Wrong{"=4", "\"=4\" is not"}, Wrong{"**=4", "\"**=4\" is not"},
+                    Wrong{"globex=4,globex=5", "\"globex\" comes twice"},
+                    Wrong{"*=4,*=5", "\"*\" comes twice"}, Wrong{"globex=4;*=5", "is not"}));
 
 TEST(Policy, IsReadBackAsItWasWritten) {
   const std::string partners = "acme,globex," + id('a');

@@ -468,7 +468,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"power", node("power = { idle_watts = 20 }"),
             "line 6: [[node]]: power: max_watts 10 is below idle_watts 20"},
         Bad{"policy", node("policy = { limits = \"globex\" }"),
-            "line 6: [[node]]: policy: limits: \"globex\" is not ORGANISATION=SLOTS or *=SLOTS with 0 "
+            "line 6: [[node]]: policy: limits: \"globex\" is not ORGANISATION=SLOTS or *=SLOTS "
+            "with 0 "
             "to 100000 slots"},
         Bad{"lie", node("lie = { slowdown = 0.5 }"),
             "line 6: [[node]]: lie: slowdown \"0.5\" is not a number from 1 to 1000000"}),

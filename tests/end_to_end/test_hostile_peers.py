@@ -13,7 +13,7 @@ from waiting import wait_until
 NAP = "sleep 0.2"
 SLOTS = {"light": 2, "mid": 6, "heavy": 6}
 RATE = 25  #: Calls/s at light, which serves 10 of them: mid and heavy have room for the rest twice over.
-SECONDS = 8
+SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_member_that_boasts_and_lies_costs_no_user(federation, how):
         success = success_of_users(light)
         print("measured: the liar was asked", dict(member.asked), "success", success)
         assert member.asked[how] > 0, "else nothing was tried"
-        assert success >= 0.995
+        assert success >= 0.99
         light.list_peers([federation[name].peer_port for name in ("mid", "heavy")])
         wait_until(lambda: light.peer_state(liar) is None, "light to forget the liar")
 
@@ -94,5 +94,5 @@ def test_a_member_that_sends_ten_times_what_it_was_granted_costs_own_users_nothi
     seen = {outcome: flood.outcomes.count(outcome) for outcome in set(flood.outcomes)}
     print("measured: own users alone", alone, "flooded", flooded, "the flood got", seen)
     assert alone == 1
-    assert flooded >= 0.995
+    assert flooded >= 0.99
     assert seen.get("busy", 0) + seen.get("limit", 0) > 0, "else it was no flood"

@@ -2,9 +2,12 @@
 #include "live/agent/agent.hpp"
 
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <utility>
+
+#include <boost/asio/signal_set.hpp>
 
 #include "apps/dfaas/gossip_setup.hpp"
 #include "apps/dfaas/programs.hpp"
@@ -111,6 +114,12 @@ Result<void> run(const NodeOptions& options) {
   if (!agent) return pass_on(std::move(agent));
   log_event(LogLevel::info, "agent_runs",
             {{"id", identity->id.text()}, {"strategy", strategy->name}});
+  boost::asio::signal_set replaced(context, SIGUSR1);
+  replaced.async_wait([&context](const boost::system::error_code& error, int) {
+    if (error) return;
+    log_event(LogLevel::info, "agent_gives_way", {});
+    context.stop();
+  });
   run_until_stopped(context, [&agent, &context] {
     log_event(LogLevel::info, "agent_stops", {});
     (*agent)->stop([&context] { context.stop(); });

@@ -229,7 +229,7 @@ Result<std::unique_ptr<DemoFederation>> DemoFederation::make(asio::any_io_execut
                         .command = {own_binary(), "node", "run", "--dir", root.string()},
                         .log_file = (root / "node.log").string(),
                         .stop_patience = Millis{20'000},
-                        .is_ready = [endpoint = node.user] {
+                        .is_ready = [endpoint = node.user](int /*pid*/) {
                           RequestHead head{.method = "GET", .target = "/healthz"};
                           head.headers.add("Host", "localhost");
                           const auto reply =

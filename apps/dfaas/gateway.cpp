@@ -156,6 +156,7 @@ Result<void> run(const NodeOptions& options) {
        .sandbox = std::move(*sandbox),
        .replica = replica_defaults(settings),
        .platform = std::move(*platform),
+       .last_plan = directory.last_plan(),
        .database = directory.function_database(),
        .function_secrets = directory.function_secrets(),
        .async_database = directory.async_database(),

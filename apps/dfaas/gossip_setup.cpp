@@ -171,7 +171,7 @@ Result<SupervisedProgram> serf_program(const NodeIdentity& identity) {
                              return write_file(file, serf_agent_file(agent), 0600);
                            },
                            .stop_patience = Millis{6'000},
-                           .is_ready = [file] { return accepts_rpc(file); }};
+                           .is_ready = [file](int /*pid*/) { return accepts_rpc(file); }};
 }
 
 std::optional<SerfSettings> serf_settings(const NodeIdentity& identity) {

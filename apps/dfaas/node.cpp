@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <boost/asio/signal_set.hpp>
 
 #include "apps/dfaas/node_setup.hpp"
 #include "live/telemetry/log.hpp"
@@ -33,6 +35,18 @@ void notify_service_manager(std::string_view state) {
   ::sendto(descriptor, state.data(), state.size(), 0, reinterpret_cast<const sockaddr*>(&address),
            size);  // One that cannot be told gives up on us by itself.
   ::close(descriptor);
+}
+
+void wait_for_reload(boost::asio::signal_set& signals, RunningNode& node) {
+  signals.async_wait([&signals, &node](const boost::system::error_code& error, int) {
+    if (error) return;
+    log_event(LogLevel::info, "node_reloads", {});
+    node.reload([](Result<void> done) {
+      if (done) return log_event(LogLevel::info, "node_reloaded", {});
+      log_event(LogLevel::error, "node_not_reloaded", {{"why", done.error().message}});
+    });
+    wait_for_reload(signals, node);
+  });
 }
 
 Result<void> run(const NodeOptions& options) {
@@ -58,6 +72,8 @@ Result<void> run(const NodeOptions& options) {
     std::fflush(stdout);
     notify_service_manager("READY=1");
   });
+  boost::asio::signal_set reloads(context, SIGHUP);
+  wait_for_reload(reloads, **node);
   run_until_stopped(context, stop);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "apps/dfaas/programs.hpp"
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/text.hpp"
+#include "core/haproxy/runtime_text.hpp"
 #include "live/files/files.hpp"
 #include "live/membership/gossip_keys.hpp"
 #include "live/net/http.hpp"
@@ -187,6 +189,48 @@ bool accepts(const std::string& socket) {
   return connected == 0;
 }
 
+/// What HAProxy answers to a runtime command; "" when it does not within a second or so.
+std::string ask_haproxy(const std::string& socket, std::string_view command) {
+  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const timeval patience{.tv_sec = 1, .tv_usec = 0};
+  ::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket.copy(address.sun_path, sizeof address.sun_path - 1);
+  std::string answer;
+  const std::string line = std::string(command) + "\n";
+  // NOLINTNEXTLINE: how sockets are addressed.
+  if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+      ::send(descriptor, line.data(), line.size(), MSG_NOSIGNAL) > 0) {
+    std::array<char, 4096> piece{};
+    for (ssize_t size = 1; size > 0;) {
+      size = ::recv(descriptor, piece.data(), piece.size(), 0);
+      if (size > 0) answer.append(piece.data(), static_cast<std::size_t>(size));
+    }
+  }
+  ::close(descriptor);
+  return answer;
+}
+
+/// The one at this socket may be the predecessor.
+bool is_haproxy(const std::string& socket, int pid) {
+  const std::string info = ask_haproxy(socket, "show info");
+  return info_value(info, "Pid") == std::to_string(pid);
+}
+
+/// The arguments with which a new HAProxy takes the listening sockets of a running one, and tells it to end.
+Result<std::vector<std::string>> take_front_door(const NodeDirectory& directory, int pid) {
+  const std::string socket = directory.haproxy_socket().string();
+  const std::string servers = ask_haproxy(socket, "show servers state");
+  if (servers.empty()) {
+    return fail(ErrorCode::unavailable, "the running HAProxy does not say what it knows");
+  }
+  if (auto written = write_file(directory.haproxy_state(), servers, 0600); !written) {
+    return pass_on(std::move(written));
+  }
+  return std::vector<std::string>{"-x", socket, "-sf", std::to_string(pid)};
+}
+
 /// A certificate that ran out while the node was stopped: the next one, if it is there or can be made here.
 void renew_if_expired(const NodeDirectory& directory) {
   const auto text = read_file(directory.certificate());
@@ -317,6 +361,7 @@ Result<NodeId> init_node(const NodeInit& init) {
 }
 
 struct RunningNode::State {
+  NodeOptions options;
   NodeIdentity identity;
   std::unique_ptr<Supervisor> supervisor;
   int user_descriptor = -1;
@@ -338,6 +383,7 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
   auto identity = load_identity(options, "node");
   if (!identity) return pass_on(std::move(identity));
   auto state = std::make_unique<State>();
+  state->options = options;
   state->identity = std::move(*identity);
   const NodeDirectory& directory = state->identity.directory;
   const Settings& settings = state->identity.settings;
@@ -418,23 +464,38 @@ Result<std::unique_ptr<RunningNode>> RunningNode::prepare(boost::asio::any_io_ex
                       .environment = {{"LISTEN_FDS", "1"}, {"LISTEN_FDNAMES", "user"}},
                       .descriptors = {{3, state->user_descriptor}},
                       .stop_patience = Millis{12'000},
-                      .is_ready = [admin] { return answers_healthz(admin); }});
+                      .is_ready = [admin](int /*pid*/) { return answers_healthz(admin); }});
   programs.push_back({.name = "haproxy",
                       .command = std::move(haproxy_command),
                       .environment = front_door_environment,
+                      .before_start =
+                          [state_file = directory.haproxy_state()] {
+                            // After a death, what was known is old. HAProxy wants a file, with a version.
+                            return write_file(state_file, "1\n", 0600);
+                          },
+                      .hand_over = [directory](int pid) { return take_front_door(directory, pid); },
                       .stop_signal = SIGUSR1,  // Serves what it has, then ends.
                       .stop_patience = Millis{12'000},
-                      .is_ready = [stats] { return accepts(stats); }});
+                      .is_ready = [stats](int pid) { return is_haproxy(stats, pid); }});
   programs.push_back({.name = "agent",
                       .command = own_program("agent"),
+                      .replace_signal = SIGUSR1,  // Without a word to the neighbours.
                       .stop_patience = Millis{3'000},
-                      .is_ready = [local] { return accepts(local); }});
+                      .is_ready = [local](int /*pid*/) { return accepts(local); }});
   state->supervisor = std::make_unique<Supervisor>(std::move(executor), std::move(programs));
   return std::unique_ptr<RunningNode>(new RunningNode(std::move(state)));
 }
 
 void RunningNode::start(std::function<void(Result<void>)> done) {
   state_->supervisor->start(ready_patience, std::move(done));
+}
+
+void RunningNode::reload(std::function<void(Result<void>)> done) {
+  // What would not start must not end what runs.
+  if (auto identity = load_identity(state_->options, "node"); !identity) {
+    return done(pass_on(std::move(identity)));
+  }
+  state_->supervisor->replace({"haproxy", "agent", "gateway"}, ready_patience, std::move(done));
 }
 
 void RunningNode::stop(std::function<void()> done) { state_->supervisor->stop(std::move(done)); }

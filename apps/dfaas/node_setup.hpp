@@ -71,6 +71,9 @@ class RunningNode {
   RunningNode& operator=(RunningNode&&) = delete;
 
   void start(std::function<void(Result<void>)> done);
+  /// HAProxy, agent and gateway are replaced in turn, without a lost call, by what their programs and the
+  /// settings are now. Errors: one sentence; what could not be replaced goes on.
+  void reload(std::function<void(Result<void>)> done);
   void stop(std::function<void()> done);
   [[nodiscard]] const NodeIdentity& identity() const;
   [[nodiscard]] const Supervisor& supervisor() const;

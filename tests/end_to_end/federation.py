@@ -186,7 +186,7 @@ class Node:
                 raise KeyError(f"{self.name} has no keeper")
             return keepers[0]
         parent = self.pid("gateway") if program == "launcher" else self._process.pid
-        for child in children_of(parent):
+        for child in reversed(children_of(parent)):  # An HAProxy that was replaced may still finish calls.
             words = command_line(child)
             is_ours = words[:1] == [BINARY] and words[1:2] == [program]
             is_other = program in ("haproxy", "launcher", "serf") and words and words[0].endswith(
@@ -243,6 +243,21 @@ class Node:
 
     def resume_program(self, program):
         os.kill(self.pid(program), signal.SIGCONT)
+
+    def reload(self):
+        """Its programs are replaced in turn; returns when all are. Those that were replaced may still finish calls."""
+        told = len(self.log())
+        os.kill(self._process.pid, signal.SIGHUP)
+
+        def end():
+            lines = [line for line in self.log()[told:].splitlines() if "event=node_" in line]
+            assert not [line for line in lines if "event=node_not_reloaded" in line], lines
+            return any("event=node_reloaded" in line for line in lines)
+
+        wait_until(end, f"{self.name} to have reloaded", 40.0)
+
+    def pids(self):
+        return {program: self.pid(program) for program in ("supervisor", "gateway", "haproxy", "agent")}
 
     def wait_replaced(self, program, old_pid):
         """Until another process than `old_pid` runs as `program`."""

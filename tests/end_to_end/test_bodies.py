@@ -9,7 +9,8 @@ import pytest
 from federation import Federation
 from waiting import memory_peak_bytes, wait_until
 
-SIZES = {"1 B": 1, "15 kB": 15_000, "200 kB": 200_000, "5 MB": 5_000_000}
+#: Up to 4096 bytes wait in the pipe before the process is there.
+SIZES = {"1 B": 1, "4096 B": 4096, "4097 B": 4097, "15 kB": 15_000, "200 kB": 200_000, "5 MB": 5_000_000}
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,11 @@ def test_package_is_installed_served_from_upgraded_and_removed(package, tree):
         group = machine.run("systemctl", "show", "-P", "ControlGroup", "dfaas").stdout.strip()
         assert machine.run("stat", "-c", "%U", f"/sys/fs/cgroup{group}").stdout == "dfaas\n"
 
+        machine.run("systemctl", "reload", "dfaas")
+        wait_until(lambda: "event=node_reloaded" in machine.run("journalctl", "-u", "dfaas", "--no-pager").stdout,
+                   "the node to reload")
+        assert turned(machine) == "cba"
+
         machine.run("systemctl", "restart", "dfaas")
         assert turned(machine) == "cba"
 

@@ -38,6 +38,7 @@ constexpr Millis local_patience{2'000};
 constexpr Millis proof_patience{3'000};
 constexpr Millis watch_time{20'000};  ///< One question for changes of the gateway's functions.
 constexpr Millis watch_pause{50};     ///< Between two such changes, however they flap.
+constexpr Millis return_pause{20};    ///< Until a gateway that is away is asked again.
 constexpr Millis membership_period{500};
 constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earlier agent admitted.
 constexpr Micros proof_retry_min{500'000};
@@ -290,9 +291,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       auto observation = reply && reply->head.status == 200
                              ? observation_from_json(reply->body)
                              : Result<GatewayObservation>(fail(ErrorCode::unavailable, "none"));
-      // Without one, the heartbeat finds out and tells.
       if (observation) self->take(std::move(*observation), true);
-      co_await pause(observation ? watch_pause : self->settings.controller.heartbeat);
+      co_await pause(observation ? watch_pause : return_pause);
     }
   }
 

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -51,6 +52,7 @@ struct Run {
   std::shared_ptr<asio::steady_timer> read_timer;  ///< Of read_timeout; gone with the run.
   bool errors_done = false;
   asio::steady_timer errors_told;  ///< Cancelled with errors_done.
+  std::optional<Error> not_started;
 };
 
 void log_lines(const Run* run, std::vector<std::string> lines) {
@@ -76,6 +78,7 @@ void limit_reading(Run* run, Millis patience) {
 asio::awaitable<void> feed_input(Run* run) {
   const CallPtr call = run->call;
   auto& input = run->process.input();
+  if (!run->process.takes_input()) co_return;
   bool wanted = true;
   for (const std::string* text : {&call->body, &run->first_piece}) {
     if (text->empty() || !wanted) continue;
@@ -170,7 +173,7 @@ std::pair<int, std::string> failure_of(const Run& run, const ProcessExit& exit) 
   return {500, fmt::format("the function ended with status {}\n{}", exit.status, run.error_text)};
 }
 
-/// Reads the output to its end and answers. Returns the status told, and whether all was delivered.
+/// Reads the output to its end and answers, unless there never was a process. Returns the status told, and whether all was delivered.
 asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   const CallPtr call = run->call;
   ServerConnection& connection = *call->connection;
@@ -202,7 +205,7 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
       run->process.kill();
     }
   }
-  const ProcessExit exit = co_await run->process.wait();
+  ProcessExit exit = co_await run->process.wait();
   run->output_done = true;
   while (!run->errors_done) {
     run->errors_told.expires_at(asio::steady_timer::time_point::max());
@@ -211,6 +214,8 @@ asio::awaitable<std::pair<int, bool>> relay_output(Run* run) {
   int status = 200;
   if (call->gone) {
     status = 499;
+  } else if (exit.not_started) {
+    run->not_started = std::move(exit.not_started);
   } else if (call->answer_begun) {
     const bool is_good = exit.status == 0 && !call->late && !call->too_large && !call->too_slow;
     if (is_good) {
@@ -246,6 +251,10 @@ asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHo
                          .environment = plan.environment,
                          .directory = plan.directory,
                          .combine_output = plan.watchdog.combine_output};
+  if (call->body_complete &&
+      call->body.size() + first_piece.size() <= ProcessCommand::input_bytes_max) {
+    command.input = call->body + first_piece;
+  }
   if (plan.watchdog.cgi_headers) {
     command.environment =
         with_request(std::move(command.environment), call->head, call->path, call->query);
@@ -274,6 +283,9 @@ asio::awaitable<CallEnd> run_classic(GatewayCore* core, CallPtr call, FunctionHo
   const auto [status, delivered] =
       co_await (relay_output(&run) && feed_input(&run) && gather_errors(&run));
   call->abort = nullptr;
+  if (run.not_started) {
+    co_return co_await answer_not_started(core, call, std::move(*run.not_started));
+  }
   if (!run.error_text.empty()) {
     log_event(LogLevel::info, "function_stderr",
               {{"function", call->label}, {"call_id", call->call_id}, {"text", run.error_text}});

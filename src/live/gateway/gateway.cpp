@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "live/gateway/gateway.hpp"
+#include "live/files/files.hpp"
 
 #include <sys/random.h>
 
@@ -583,6 +584,29 @@ void bring_back(GatewayCore& core, StoredFunction function) {
   if (container) core.reserved_images.emplace(name, std::move(container));
 }
 
+/// A gateway that takes over goes on with the plan of its predecessor, until the agent brings the next one.
+void take_last_plan(GatewayCore& core) {
+  constexpr auto age_max = std::chrono::seconds{30};
+  const std::filesystem::path& file = core.settings.last_plan;
+  std::error_code missing;
+  const auto written = std::filesystem::last_write_time(file, missing);
+  if (missing) return;
+  const bool is_fresh = std::filesystem::file_time_type::clock::now() - written < age_max;
+  const auto text = read_file(file);
+  std::filesystem::remove(file, missing);
+  if (!text || !is_fresh) return;
+  if (const auto plan = plan_from_json(*text)) core.dispatcher.install(*plan, now());
+}
+
+/// Without it the successor waits for the agent: no reason to stop otherwise.
+void leave_plan(const GatewayCore& core) {
+  constexpr mode_t owner_only = 0600;
+  const std::string text = plan_to_json(core.dispatcher.plan());
+  if (auto left = write_file(core.settings.last_plan, text, owner_only); !left) {
+    log_event(LogLevel::warn, "plan_not_left", {{"why", left.error().message}});
+  }
+}
+
 }  // namespace
 
 Gateway::Gateway(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -615,6 +639,7 @@ Result<std::unique_ptr<Gateway>> Gateway::start(asio::any_io_executor executor,
   auto state =
       std::make_unique<State>(executor, std::move(settings), std::move(*store), std::move(*secrets),
                               std::move(*async), std::move(*images), std::move(host));
+  take_last_plan(state->core);
   for (Namespace& space : *spaces) state->core.namespaces.emplace(space.name, std::move(space));
   if (state->core.platform) {
     if (!stored->empty()) {
@@ -663,6 +688,7 @@ void Gateway::stop(Millis patience, std::function<void()> done) {
   const auto finish = [state, once] {
     if (!*once) return;
     state->patience_timer.cancel();
+    leave_plan(state->core);
     state->tasks.spawn(end_functions(&state->core, std::exchange(*once, nullptr)));
   };
   state->patience_timer.expires_after(patience);

@@ -49,6 +49,7 @@ struct GatewaySettings {
   SandboxSettings sandbox;
   ReplicaDefaults replica;
   std::optional<PlatformSettings> platform;  ///< Who runs the functions; nothing: this node does.
+  std::filesystem::path last_plan;           ///< Left by a gateway that stopped, for its successor.
   std::filesystem::path database;            ///< Desired state.
   std::filesystem::path function_secrets;    ///< Directory of the functions' secrets.
   std::filesystem::path async_database;      ///< Asynchronous calls.

@@ -58,6 +58,12 @@ asio::awaitable<Result<std::string>> talk(asio::any_io_executor executor, std::s
   }
 }
 
+/// The map of a running HAProxy has the fingerprints in its own order.
+bool is_same(const Admission& one, const Admission& other) {
+  return one.id == other.id && one.address == other.address && one.port == other.port &&
+         std::ranges::is_permutation(one.fingerprints, other.fingerprints);
+}
+
 }  // namespace
 
 FrontDoor::FrontDoor(asio::any_io_executor executor, std::filesystem::path socket,
@@ -124,7 +130,7 @@ asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
   co_return co_await apply(start);
 }
 
-asio::awaitable<Result<void>> FrontDoor::recall() {
+asio::awaitable<Result<FrontDoor::Running>> FrontDoor::look() {
   auto info = co_await command("show info");
   if (!info) co_return pass_on(std::move(info));
   auto members = co_await command("show map " + (maps_ / "members.map").string());
@@ -137,6 +143,7 @@ asio::awaitable<Result<void>> FrontDoor::recall() {
   for (auto& [fingerprint, id] : map_entries(*members)) fingerprints[id].push_back(fingerprint);
   std::map<std::string, ServerState> states;
   for (ServerState& state : server_states(*servers)) states[state.name] = std::move(state);
+  Running running{.pid = std::string(info_value(*info, "Pid"))};
   for (const auto& [name, text] : map_entries(*names)) {
     const auto slot = parse_unsigned(name.starts_with('p') ? std::string_view(name).substr(1) : "");
     const auto id = NodeId::parse(text);
@@ -145,12 +152,20 @@ asio::awaitable<Result<void>> FrontDoor::recall() {
     const bool is_whole = slot && *slot >= 1 && *slot <= slots_max && id && state != states.end() &&
                           !state->second.in_maintenance && fingerprint != fingerprints.end();
     if (!is_whole) continue;
-    admissions_[static_cast<int>(*slot)] = {.id = *id,
-                                            .fingerprints = fingerprint->second,
-                                            .address = state->second.address,
-                                            .port = static_cast<std::uint16_t>(state->second.port)};
+    running.admissions[static_cast<int>(*slot)] = {
+        .id = *id,
+        .fingerprints = fingerprint->second,
+        .address = state->second.address,
+        .port = static_cast<std::uint16_t>(state->second.port)};
   }
-  pid_ = std::string(info_value(*info, "Pid"));
+  co_return running;
+}
+
+asio::awaitable<Result<void>> FrontDoor::recall() {
+  auto running = co_await look();
+  if (!running) co_return pass_on(std::move(running));
+  for (auto& [slot, admission] : running->admissions) admissions_[slot] = std::move(admission);
+  pid_ = std::move(running->pid);
   co_return Result<void>{};
 }
 
@@ -249,8 +264,13 @@ asio::awaitable<Result<void>> FrontDoor::refresh() {
   if (!info) co_return pass_on(std::move(info));
   const std::string pid(info_value(*info, "Pid"));
   if (pid == pid_) co_return Result<void>{};
+  const auto running = co_await look();
+  if (!running) co_return fail(running.error().code, running.error().message);
   const std::map<int, Admission> wanted = admissions_;  // It may change while we wait.
   for (const auto& [slot, admission] : wanted) {
+    // One that took over from a front door knows them: setting up again would interrupt.
+    const auto known = running->admissions.find(slot);
+    if (known != running->admissions.end() && is_same(known->second, admission)) continue;
     if (auto done = co_await set_up(slot, admission); !done) co_return done;
   }
   pid_ = pid;

@@ -70,6 +70,12 @@ class FrontDoor {
   [[nodiscard]] const std::map<int, Admission>& admissions() const { return admissions_; }
 
  private:
+  struct Running {
+    std::string pid;
+    std::map<int, Admission> admissions{};  ///< By slot; only those that are whole and in use.
+  };
+  /// What the running HAProxy has.
+  boost::asio::awaitable<Result<Running>> look();
   boost::asio::awaitable<Result<std::string>> command(std::string line);
   /// A command that answers nothing when all is well.
   boost::asio::awaitable<Result<void>> apply(std::string line);

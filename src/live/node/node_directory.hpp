@@ -41,6 +41,9 @@ class NodeDirectory {
 
   [[nodiscard]] Path front_door_config() const { return run() / "front-door.cfg"; }
   [[nodiscard]] Path haproxy_socket() const { return run() / "haproxy.sock"; }
+  /// What a front door and a gateway leave to their successors.
+  [[nodiscard]] Path haproxy_state() const { return run() / "servers.state"; }
+  [[nodiscard]] Path last_plan() const { return run() / "plan.json"; }
   [[nodiscard]] Path egress_socket() const { return run() / "egress.sock"; }
   [[nodiscard]] Path gateway_user_socket() const { return run() / "gateway-user.sock"; }
   [[nodiscard]] Path gateway_peer_socket() const { return run() / "gateway-peer.sock"; }

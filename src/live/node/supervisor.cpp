@@ -41,6 +41,8 @@ struct Child {
   bool has_started = false;  ///< It was ready once: from now on it is restarted when it dies.
   int early_status = 0;      ///< Of a program that ended before that.
   pid_t pid = -1;
+  pid_t predecessor = -1;    ///< Has handed over, or is about to.
+  bool is_replaced = false;  ///< It was told to end, to be started again.
   SteadyClock::time_point started;
   Millis pause{0};
   std::unique_ptr<asio::steady_timer> timer;
@@ -65,8 +67,11 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   }
   ~State() {
     for (const Child& child : children) {
-      if (child.pid > 0) ::kill(child.pid, SIGKILL);
+      for (const pid_t pid : {child.pid, child.predecessor}) {
+        if (pid > 0) ::kill(pid, SIGKILL);
+      }
     }
+    for (const pid_t pid : retired) ::kill(pid, SIGKILL);
     for (const int end : death_pipe) ::close(end);
   }
 
@@ -75,7 +80,9 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   std::array<int, 2> death_pipe{};
   asio::signal_set deaths;
   asio::steady_timer timer;
+  std::vector<pid_t> retired;  ///< Finish what they have.
   bool stopping = false;
+  bool replacing = false;
   std::function<void()> on_stopped;
 
   Result<void> spawn(Child& child) {
@@ -118,6 +125,11 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
       texts.push_back(fmt::format("{}={}", name, value));
     texts.push_back(fmt::format("DFAAS_DEATH_FD={}", death_descriptor));
     std::vector<std::string> words = program.command;
+    if (child.predecessor > 0) {
+      auto more = program.hand_over(child.predecessor);
+      if (!more) return pass_on(std::move(more));
+      words.insert(words.end(), more->begin(), more->end());
+    }
     std::vector<char*> arguments;
     std::vector<char*> environment;
     arguments.reserve(words.size() + 1);
@@ -156,19 +168,23 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
       int status = 0;
       const pid_t pid = ::waitpid(-1, &status, WNOHANG);
       if (pid <= 0) return;
+      std::erase(retired, pid);
+      for (Child& child : children) {
+        if (child.predecessor == pid) child.predecessor = -1;
+      }
       const auto found = std::ranges::find(children, pid, &Child::pid);
-      if (found == children.end()) continue;  // An orphan that we adopted.
+      if (found == children.end())
+        continue;  // An orphan that we adopted, or one that was replaced.
       Child& child = *found;
       const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       child.pid = -1;
+      child.early_status = code;
       if (stopping) {
         stop_next();
         continue;
       }
-      if (!child.has_started) {
-        child.early_status = code;  // await_ready() tells.
-        continue;
-      }
+      if (std::exchange(child.is_replaced, false)) continue;  // replace_next() waits for it.
+      if (!child.has_started) continue;                       // await_ready() tells.
       log_event(LogLevel::error, "program_died",
                 {{"name", child.program.name}, {"status", std::to_string(code)}});
       restart(child);
@@ -195,7 +211,80 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
     if (stopping) return done(fail(ErrorCode::unavailable, "stopped while starting"));
     if (at == children.size()) return done({});
     if (auto started = spawn(children[at]); !started) return done(std::move(started));
-    await_ready(at, SteadyClock::now() + patience, patience, std::move(done));
+    await_ready(
+        at, SteadyClock::now() + patience, patience,
+        [self = shared_from_this(), at, patience, done = std::move(done)](Result<void> ready) {
+          if (!ready) return done(std::move(ready));
+          self->start_next(at + 1, patience, done);
+        });
+  }
+
+  /// Calls `then` when the process of this child has ended.
+  void await_end(std::size_t at, SteadyClock::time_point until, std::function<void()> then) {
+    if (stopping || children[at].pid < 0) return then();
+    if (SteadyClock::now() > until) ::kill(children[at].pid, SIGKILL);
+    timer.expires_after(ready_poll);
+    timer.async_wait([self = shared_from_this(), at, until,
+                      then = std::move(then)](const boost::system::error_code& /*stopped*/) {
+      self->await_end(at, until, then);
+    });
+  }
+
+  void replace_next(std::vector<std::size_t> places, Millis patience,
+                    const std::function<void(Result<void>)>& done) {
+    if (stopping) return done(fail(ErrorCode::unavailable, "stopped meanwhile"));
+    if (places.empty()) return done({});
+    const std::size_t at = places.front();
+    places.erase(places.begin());
+    Child& child = children[at];
+    const auto go_on = [self = shared_from_this(), places, patience, done](Result<void> ready) {
+      if (!ready) return done(std::move(ready));
+      self->replace_next(places, patience, done);
+    };
+    if (child.pid < 0) return go_on({});  // It died, and is started anyway.
+    if (child.program.hand_over) return take_over(at, patience, go_on);
+    child.is_replaced = true;
+    ::kill(child.pid, child.program.replace_signal);
+    await_end(at, SteadyClock::now() + child.program.stop_patience,
+              [self = shared_from_this(), at, patience, go_on] {
+                if (self->stopping) return go_on(fail(ErrorCode::unavailable, "stopped meanwhile"));
+                Child& ended = self->children[at];
+                if (auto started = self->spawn(ended); !started) {
+                  self->restart(ended);  // Tried again and again, as after a death.
+                  return go_on(std::move(started));
+                }
+                self->await_ready(at, SteadyClock::now() + patience, patience, go_on);
+              });
+  }
+
+  void take_over(std::size_t at, Millis patience, const std::function<void(Result<void>)>& done) {
+    Child& child = children[at];
+    child.predecessor = child.pid;
+    child.has_started = false;  // It may end: its predecessor goes on.
+    const auto give_back = [this, at](Result<void> failed) {
+      Child& same = children[at];
+      if (stopping) {  // The successor is told to end like all; its predecessor ends with us.
+        if (same.predecessor > 0) retired.push_back(std::exchange(same.predecessor, -1));
+        return failed;
+      }
+      if (same.pid > 0 && same.pid != same.predecessor) {
+        retired.push_back(same.pid);
+        ::kill(same.pid, SIGKILL);
+      }
+      same.has_started = true;
+      same.pid = std::exchange(same.predecessor, -1);
+      if (same.pid < 0) restart(same);
+      return failed;
+    };
+    if (auto started = spawn(child); !started) return done(give_back(std::move(started)));
+    await_ready(at, SteadyClock::now() + patience, patience,
+                [self = shared_from_this(), at, done, give_back](Result<void> ready) {
+                  if (!ready) return done(give_back(std::move(ready)));
+                  Child& same = self->children[at];
+                  const pid_t old = std::exchange(same.predecessor, -1);
+                  if (old > 0) self->retired.push_back(old);
+                  done({});
+                });
   }
 
   void await_ready(std::size_t at, SteadyClock::time_point until, Millis patience,
@@ -207,9 +296,9 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
                fmt::format("{} ended with status {} before it was ready; see {}", program.name,
                            children[at].early_status, where_it_logs(program))));
     }
-    if (!program.is_ready || program.is_ready()) {
+    if (!program.is_ready || program.is_ready(children[at].pid)) {
       children[at].has_started = true;
-      return start_next(at + 1, patience, std::move(done));
+      return done({});
     }
     if (SteadyClock::now() > until) {
       return done(fail(ErrorCode::timed_out,
@@ -258,6 +347,29 @@ Supervisor::~Supervisor() = default;
 void Supervisor::start(Millis patience, std::function<void(Result<void>)> done) {
   state_->watch_deaths();
   state_->start_next(0, patience, std::move(done));
+}
+
+void Supervisor::replace(const std::vector<std::string>& names, Millis patience,
+                         std::function<void(Result<void>)> done) {
+  const bool is_busy =
+      state_->replacing || state_->stopping ||
+      std::ranges::any_of(state_->children, [](const Child& child) { return !child.has_started; });
+  if (is_busy) {
+    return done(fail(ErrorCode::conflict, "its programs are being started, replaced or stopped"));
+  }
+  std::vector<std::size_t> places;
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find_if(
+        state_->children, [&](const Child& child) { return child.program.name == name; });
+    DFAAS_ASSERT(found != state_->children.end(), "only known programs are replaced");
+    places.push_back(static_cast<std::size_t>(found - state_->children.begin()));
+  }
+  state_->replacing = true;
+  state_->replace_next(std::move(places), patience,
+                       [state = state_.get(), done = std::move(done)](Result<void> replaced) {
+                         state->replacing = false;
+                         done(std::move(replaced));
+                       });
 }
 
 void Supervisor::stop(std::function<void()> done) {

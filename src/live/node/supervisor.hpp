@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// Starts the programs of a node in order, restarts what dies, stops them in order.
+/// Starts the programs of a node in order, restarts what dies, replaces them one by one, stops them in order.
 ///
 /// Guarantees A program that dies is started again at once, then with pauses that double from 100 ms to 5 s
 ///            and fall back after 10 s of health. However the supervisor ends, its children do: the death
@@ -31,10 +31,14 @@ struct SupervisedProgram {
   std::map<int, int> descriptors;
   /// Called before each start, also of one that died: it is not started when this fails.
   std::function<Result<void>()> before_start;
+  /// Arguments for a successor that takes over from this process while it runs, and tells it to end. Null:
+  /// it gets `replace_signal` and has ended before the successor starts.
+  std::function<Result<std::vector<std::string>>(int pid)> hand_over;
+  int replace_signal = 15;
   int stop_signal = 15;
   Millis stop_patience{5'000};  ///< Then SIGKILL.
-  /// Polled after the start; the next program starts when it returns true. Null: at once.
-  std::function<bool()> is_ready;
+  /// Polled after the start; the next program starts when it returns true for this process. Null: at once.
+  std::function<bool(int pid)> is_ready;
 };
 
 class Supervisor {
@@ -49,6 +53,12 @@ class Supervisor {
   /// Starts the programs one after the other; `done` gets an Error when one is not ready in
   /// `patience`, or ends before it is: what cannot start is not tried again and again.
   void start(Millis patience, std::function<void(Result<void>)> done);
+
+  /// Replaces each of `names` by a new process of its program, one after the other: each gets its time to
+  /// finish, and the next one's turn is when the new one is ready. `done` gets an Error naming the program
+  /// that could not be replaced (one that hands over then goes on); conflict while it is replacing.
+  void replace(const std::vector<std::string>& names, Millis patience,
+               std::function<void(Result<void>)> done);
 
   /// Stops them in reverse order of `programs`, then calls back.
   void stop(std::function<void()> done);

@@ -31,10 +31,17 @@ namespace {
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t blocks_bytes_max = 128 * 1024;
 constexpr int killed_status = 128 + SIGKILL;
+constexpr int not_started_status = 127;  ///< As of a shell.
 constexpr Millis connect_patience{1000};
 constexpr Millis ready_patience{10'000};
 
 std::string reason(int error) { return std::error_code(error, std::generic_category()).message(); }
+
+Error not_started(const std::string& program, int error) {
+  const bool is_missing = error == ENOENT || error == EACCES;
+  return {.code = is_missing ? ErrorCode::not_found : ErrorCode::unavailable,
+          .message = fmt::format("{} could not be started: {}", program, reason(error))};
+}
 
 struct Pipe {
   Descriptor read;
@@ -59,9 +66,10 @@ struct Connecting {
 
 struct RunningProcess::State {
   State(const asio::any_io_executor& executor, std::shared_ptr<KeeperLink::State> keeper_,
-        std::uint64_t id_)
+        std::uint64_t id_, std::string program_)
       : keeper(std::move(keeper_)),
         id(id_),
+        program(std::move(program_)),
         input(executor),
         output(executor),
         errors(executor),
@@ -75,12 +83,11 @@ struct RunningProcess::State {
 
   std::shared_ptr<KeeperLink::State> keeper;
   std::uint64_t id;
+  std::string program;
   asio::writable_pipe input;
   asio::readable_pipe output;
   asio::readable_pipe errors;
-  asio::steady_timer changed;  ///< Cancelled when one of the next is set.
-  std::optional<int> start_error;
-  bool started = false;
+  asio::steady_timer changed;  ///< Cancelled when the next is set.
   std::optional<ProcessExit> exit;
   std::function<void()> ended;
 };
@@ -161,15 +168,13 @@ struct KeeperLink::State : std::enable_shared_from_this<KeeperLink::State> {
     const auto found = processes.find(head.id);
     if (found == processes.end()) return;
     const auto process = found->second.lock();
-    if (head.verb != Verb::spawned) processes.erase(found);
-    if (!process) {
-      if (head.verb == Verb::spawned) signal(head.id, SIGKILL);
-      return;
-    }
-    if (head.verb == Verb::spawned) process->started = true;
-    if (head.verb == Verb::failed) process->start_error = head.number;
-    if (head.verb == Verb::exited) {
-      process->exit = {
+    processes.erase(found);
+    if (!process) return;
+    if (head.verb == Verb::failed) {
+      process->exit = ProcessExit{.status = not_started_status,
+                                  .not_started = not_started(process->program, head.number)};
+    } else {
+      process->exit = ProcessExit{
           .status = head.number, .wall = Micros{head.wall_us}, .cpu = Micros{head.cpu_us}};
     }
     process->tell();
@@ -188,7 +193,6 @@ struct KeeperLink::State : std::enable_shared_from_this<KeeperLink::State> {
     }
     for (auto& [id, weak] : std::exchange(processes, {})) {
       if (const auto process = weak.lock()) {
-        if (!process->started) process->start_error = EPIPE;
         process->exit = ProcessExit{.status = killed_status};
         process->tell();
       }
@@ -239,6 +243,7 @@ asio::awaitable<ProcessExit> RunningProcess::wait() {
   co_return *state->exit;
 }
 
+bool RunningProcess::takes_input() const { return state_->input.is_open(); }
 bool RunningProcess::has_ended() const { return state_->exit.has_value(); }
 
 void RunningProcess::on_end(std::function<void()> callback) {
@@ -297,11 +302,17 @@ asio::awaitable<Result<RunningProcess>> KeeperLink::spawn(ProcessCommand command
   auto in = make_pipe();
   auto out = make_pipe();
   auto errors = make_pipe();
-  if (!in || !out || !errors) {
-    co_return fail(ErrorCode::unavailable,
-                   fmt::format("{} could not be started: {}", program, reason(errno)));
+  if (!in || !out || !errors) co_return tl::unexpected(not_started(program, errno));
+  const bool is_fed = command.input && command.input->size() <= ProcessCommand::input_bytes_max;
+  if (is_fed) {
+    const auto bytes_written =
+        ::write(in->write.get(), command.input->data(), command.input->size());
+    DFAAS_ASSERT(bytes_written == static_cast<ssize_t>(command.input->size()),
+                 "an empty pipe holds a page");
+    in->write.reset();
   }
-  auto process = std::make_shared<RunningProcess::State>(state->executor, state, state->next_id++);
+  auto process =
+      std::make_shared<RunningProcess::State>(state->executor, state, state->next_id++, program);
   std::vector<std::string> texts{command.directory};
   for (auto& text : command.arguments) texts.push_back(std::move(text));
   for (auto& text : command.environment) texts.push_back(std::move(text));
@@ -318,20 +329,12 @@ asio::awaitable<Result<RunningProcess>> KeeperLink::spawn(ProcessCommand command
   in->read.reset();
   out->write.reset();
   errors->write.reset();
-  process->input.assign(in->write.release());
+  if (!is_fed) process->input.assign(in->write.release());
   process->output.assign(out->read.release());
   process->errors.assign(errors->read.release());
-  if (error != 0) process->start_error = error;
-  while (!process->started && !process->start_error && !process->exit) {
-    process->changed.expires_at(asio::steady_timer::time_point::max());
-    std::ignore = co_await process->changed.async_wait(as_result);
-  }
-  if (process->start_error) {
+  if (error != 0) {
     state->processes.erase(process->id);
-    const bool is_missing = *process->start_error == ENOENT || *process->start_error == EACCES;
-    co_return fail(
-        is_missing ? ErrorCode::not_found : ErrorCode::unavailable,
-        fmt::format("{} could not be started: {}", program, reason(*process->start_error)));
+    co_return tl::unexpected(not_started(program, error));
   }
   co_return RunningProcess(std::move(process));
 }

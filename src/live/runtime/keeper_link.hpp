@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,15 @@ struct ProcessCommand {
   std::vector<std::string> environment;  ///< "NAME=value"; nothing else is inherited.
   std::string directory = "/";
   bool combine_output = false;  ///< Errors go where the output goes, in the order they are written.
+  std::optional<std::string> input;  ///< All that it will read, up to input_bytes_max.
+
+  /// What the smallest pipe holds: it is written before the process is there to read it.
+  static constexpr std::size_t input_bytes_max = 4096;
 };
 
 struct ProcessExit {
-  int status = 0;  ///< Exit code, or 128 + signal.
+  int status = 0;                    ///< Exit code, or 128 + signal.
+  std::optional<Error> not_started;  ///< not_found or unavailable, naming program and reason.
   Micros wall{0};
   Micros cpu{0};
 };
@@ -41,11 +47,13 @@ class RunningProcess {
   RunningProcess(const RunningProcess&) = delete;
   RunningProcess& operator=(const RunningProcess&) = delete;
 
+  [[nodiscard]] bool takes_input() const;  ///< Not when its command held all of it.
   boost::asio::writable_pipe& input();
   boost::asio::readable_pipe& output();
   boost::asio::readable_pipe& errors();
 
-  /// Returns when the process has ended; also when the keeper died, then with status 137.
+  /// Returns when the process has ended, or could not be started; also when the keeper died, then with
+  /// status 137.
   boost::asio::awaitable<ProcessExit> wait();
   [[nodiscard]] bool has_ended() const;
 
@@ -79,8 +87,8 @@ class KeeperLink {
   /// ten seconds after it was asked for.
   [[nodiscard]] boost::asio::awaitable<Result<void>> ready() const;
 
-  /// Errors: not_found or unavailable naming program and reason; invalid_input when arguments and
-  /// environment are over 128 KiB.
+  /// Returns before the program runs: whether it could be started shows at its end. Errors: unavailable;
+  /// invalid_input when arguments and environment are over 128 KiB.
   [[nodiscard]] boost::asio::awaitable<Result<RunningProcess>> spawn(ProcessCommand command) const;
 
   /// A connection to where a process of the replica listens: `path` of a unix socket, else `port` of

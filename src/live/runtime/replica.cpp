@@ -117,6 +117,10 @@ asio::awaitable<Result<void>> Replica::start(std::shared_ptr<Replica> self) {
   Millis pause = probe_pause_min;
   for (;;) {
     if (!self->alive()) {
+      if (self->resident_->has_ended()) {
+        ProcessExit exit = co_await self->resident_->wait();
+        if (exit.not_started) co_return tl::unexpected(std::move(*exit.not_started));
+      }
       co_return fail(ErrorCode::unavailable, "its process ended before it answered");
     }
     if (co_await self->answers_ready()) break;

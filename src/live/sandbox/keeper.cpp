@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -82,6 +81,46 @@ int connect_to(const char* path, int port) {
   return -1;
 }
 
+/// What a new process needs to become the program.
+struct Start {
+  std::array<int, 3> descriptors{};
+  const char* directory = nullptr;
+  char* const* arguments = nullptr;
+  char* const* environment = nullptr;
+};
+
+/// In the child of vfork(), which has our memory: nothing but system calls, and `error` set when it failed.
+[[noreturn]] void become(const Start& start, volatile int* error) {
+  ::setsid();  // Its group is what is killed at its end.
+  for (const int ignored_by_us : {SIGPIPE, SIGINT, SIGTERM}) ::signal(ignored_by_us, SIG_DFL);
+  bool is_set = true;
+  for (int target = 0; target < 3; ++target) {
+    is_set = is_set && ::dup2(start.descriptors.at(static_cast<std::size_t>(target)), target) >= 0;
+  }
+  if (is_set && ::chdir(start.directory) == 0) {
+    ::close_range(3, ~0U, 0);  // All are close-on-exec; kernels before 5.9 need to rely on it.
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::execve(start.arguments[0], start.arguments, start.environment);
+  }
+  *error = errno;
+  ::_exit(127);
+}
+
+/// A process that became the program. Its id, or -1 with errno set.
+///
+/// vfork() itself, since posix_spawn() makes 64 system calls about signals and two for a stack each time.
+pid_t start_process(const Start& start) {
+  volatile int error = 0;
+  const pid_t pid = ::vfork();  // NOLINT: the child only makes system calls, on a frame of its own.
+  if (pid == 0) become(start, &error);
+  if (pid < 0 || error == 0) return pid;
+  ::waitpid(pid, nullptr, 0);
+  errno = error;
+  return -1;
+}
+
 class Keeper {
  public:
   Keeper(int socket, int children) : socket_(socket), list_(children) {}
@@ -94,6 +133,8 @@ class Keeper {
     ::sigprocmask(SIG_BLOCK, &watched, nullptr);
     const int signals = ::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) return 1;
+    for (int number = 1; number < NSIG; ++number)
+      ::signal(number, SIG_DFL);  // As functions get them.
     ::signal(SIGPIPE, SIG_IGN);
     ::signal(SIGINT, SIG_IGN);  // A terminal's Ctrl-C is the supervisor's business.
     ::signal(SIGTERM, SIG_IGN);
@@ -101,10 +142,8 @@ class Keeper {
       std::array<pollfd, 2> watch{{{socket_, POLLIN, 0}, {signals, POLLIN, 0}}};
       if (::poll(watch.data(), watch.size(), -1) < 0 && errno != EINTR) break;
       if (watch[1].revents != 0) {
-        std::array<char, sizeof(signalfd_siginfo) * 16> drained{};
-        while (::read(signals, drained.data(), drained.size()) > 0) {
-        }
-        reap();
+        signalfd_siginfo taken{};  // One stands for all that ended since the last.
+        if (::read(signals, &taken, sizeof taken) > 0) reap();
       }
       if (watch[0].revents != 0 && !receive()) break;
     }
@@ -150,33 +189,14 @@ class Keeper {
     }
     arguments.push_back(nullptr);
     environment.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawnattr_init(&attributes);
-    for (int target = 0; target < 3; ++target) {
-      ::posix_spawn_file_actions_adddup2(&actions, descriptors.at(target), target);
-    }
-    ::posix_spawn_file_actions_addchdir_np(&actions, texts[0]);
-    ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&attributes, &none);
-    ::posix_spawnattr_setsigdefault(&attributes, &all);
-    ::posix_spawnattr_setflags(
-        &attributes,
-        static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
     const std::int64_t started = monotonic_us();
-    pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, arguments[0], &actions, &attributes, arguments.data(),
-                                    environment.data());
-    ::posix_spawnattr_destroy(&attributes);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) return answer({.verb = Verb::failed, .id = head.id, .number = error});
+    const pid_t pid =
+        start_process({.descriptors = {descriptors.at(0), descriptors.at(1), descriptors.at(2)},
+                       .directory = texts[0],
+                       .arguments = arguments.data(),
+                       .environment = environment.data()});
+    if (pid < 0) return answer({.verb = Verb::failed, .id = head.id, .number = errno});
     children_[pid] = {.id = head.id, .started_us = started};
-    answer({.verb = Verb::spawned, .id = head.id, .number = pid});
   }
 
   void connect(const PacketHead& head, const std::vector<const char*>& texts) {

@@ -5,7 +5,7 @@
 /// Protocol   SOCK_SEQPACKET sockets. To the launcher: `setup` once, answered by `hello`; then `create`,
 ///            which carries the keeper's end of a new socket and gets no answer here. On that socket the
 ///            keeper says `ready` or `refused`; then each `spawn` carries three descriptors (stdin,
-///            stdout, stderr of the function) and is answered by `spawned` or `failed`, later `exited`;
+///            stdout, stderr of the function) and is answered once, by `failed` or, at its end, `exited`;
 ///            each `connect` by `connected`, with a descriptor, or `failed`.
 /// Guarantees Both ends are of one release, so a head is plain memory.
 #pragma once
@@ -27,7 +27,6 @@ enum class Verb : std::uint8_t {
   spawn,
   kill,
   connect,
-  spawned,
   failed,
   exited,
   connected,
@@ -36,7 +35,7 @@ enum class Verb : std::uint8_t {
 struct PacketHead {
   Verb verb = Verb::spawn;
   std::uint64_t id = 0;
-  std::int32_t number = 0;        ///< Signal, pid, port, errno or exit status.
+  std::int32_t number = 0;        ///< Signal, port, errno or exit status.
   std::int64_t wall_us = 0;       ///< With exited.
   std::int64_t cpu_us = 0;        ///< With exited.
   std::uint32_t arguments = 0;    ///< With spawn: how many texts follow as arguments,

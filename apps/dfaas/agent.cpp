@@ -115,9 +115,10 @@ Result<void> run(const NodeOptions& options) {
   log_event(LogLevel::info, "agent_runs",
             {{"id", identity->id.text()}, {"strategy", strategy->name}});
   boost::asio::signal_set replaced(context, SIGUSR1);
-  replaced.async_wait([&context](const boost::system::error_code& error, int) {
+  replaced.async_wait([&agent, &context](const boost::system::error_code& error, int) {
     if (error) return;
     log_event(LogLevel::info, "agent_gives_way", {});
+    (*agent)->keep_credits();
     context.stop();
   });
   run_until_stopped(context, [&agent, &context] {

@@ -121,6 +121,21 @@ def test_who_is_denied_is_no_neighbour_and_no_other_is():
         assert len(told) == 1, told
 
 
+def test_a_neighbour_that_is_denied_by_a_reload_is_shut_out():
+    with Federation("light", "foreign", organisations={"foreign": "globex"}) as federation:
+        light, foreign = federation
+        federation.deploy("work", "cat", {"light": 2, "foreign": 2}, labels={"dfaas.share": "federation"})
+        assert light.peer_request(foreign, "POST", "/function/work", b"x").status == 200
+        with open(light.directory / "node.toml", "a", encoding="utf-8") as file:
+            file.write("\npolicy.deny = \"globex\"\n")
+        light.reload()
+        wait_until(lambda: light.peer_request(foreign, "POST", "/function/work", b"x").status == 403,
+                   "foreign to be shut out")
+        wait_until(lambda: light.peer_state(foreign) is None and not light.plan()["peers"],
+                   "the plan to be without foreign")
+        assert light.peers()["unproved"][0]["denied"]
+
+
 def test_credits_are_kept_over_a_restart():
     with Federation("light", "foreign", organisations={"foreign": "globex"},
                     settings={**NO_WAITING, "policy.credits": "yes"}) as federation:

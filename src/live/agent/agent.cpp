@@ -663,6 +663,15 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     self->trust->greet(proved.id);
   }
 
+  /// Whom an agent with other settings admitted, and this one denies.
+  static asio::awaitable<void> shut_out(std::shared_ptr<State> self, NodeId id) {
+    const int slot = self->front_door.slot_of(id);
+    if (slot == 0 || self->slot_of(id) == slot) co_return;
+    if (auto done = co_await self->front_door.dismiss(slot); !done) {
+      log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
+    }
+  }
+
   static asio::awaitable<void> dismiss(std::shared_ptr<State> self,
                                        std::shared_ptr<Candidate> candidate) {
     if (candidate->slot == 0) co_return;
@@ -726,6 +735,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       const std::string denial =
           self->settings.controller.policy.complaint_of(proved->id, proved->organisation);
       candidate->is_denied = complaint.empty() && !denial.empty();
+      const NodeId proved_id = proved->id;
+      if (candidate->is_denied) co_await shut_out(self, proved_id);
       if (!complaint.empty() || candidate->is_denied) {
         proved = fail(ErrorCode::denied, complaint.empty() ? denial : complaint);
       }
@@ -1133,6 +1144,8 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
   if (state->settings.model) state->tasks.spawn(State::model_loop(state));
   return std::unique_ptr<Agent>(new Agent(std::move(state)));
 }
+
+void Agent::keep_credits() { state_->save_credits(); }
 
 void Agent::stop(std::function<void()> done) {
   state_->stopping = true;

@@ -284,6 +284,7 @@ struct Controller::State {
       if (neighbour.guest_slots) slots[neighbour.organisation] = *neighbour.guest_slots;
     }
     std::vector<OrganisationLimit> result;
+    result.reserve(slots.size());
     for (const auto& [organisation, count] : slots) result.push_back({organisation, count});
     return result;
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 namespace dfaas::dataplane {
@@ -29,7 +31,9 @@ double divergence(double seen, double expected) {
 template <class Value>
 const AnswerRecord* middle(std::vector<const AnswerRecord*> records, Value value) {
   if (records.empty()) return nullptr;
-  std::ranges::stable_sort(records, {}, [&](const AnswerRecord* record) { return value(*record); });
+  std::ranges::sort(records, {}, [&](const AnswerRecord* record) {
+    return std::pair(value(*record), record->weight());
+  });
   return records[(records.size() - 1) / 2];
 }
 

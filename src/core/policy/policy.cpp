@@ -89,6 +89,7 @@ std::string to_text(const PartnerList& list) {
 
 std::string to_text(const GuestSlots& slots) {
   std::vector<std::string> entries;
+  entries.reserve(slots.of.size() + 1);
   for (const auto& [organisation, count] : slots.of) {
     entries.push_back(fmt::format("{}={}", organisation, count));
   }

@@ -56,6 +56,7 @@ class Judge : public testing::TestWithParam<JudgeCase> {};
 TEST_P(Judge, HoldsOneAgainstTheOthers) {
   const JudgeCase& c = GetParam();
   std::vector<const AnswerRecord*> others;
+  others.reserve(c.others.size());
   for (const AnswerRecord& other : c.others) others.push_back(&other);
   EXPECT_EQ(dataplane::judge(c.one, others, &c.own, {}), c.verdict);
 }

@@ -46,6 +46,7 @@ struct ClientOptions {
   std::vector<std::string> secrets;
   std::vector<std::string> headers;
   bool has_data = false;
+  bool is_verbose = false;
 };
 
 Result<HttpReply> call_system_at(const GatewayAddress& gateway, const std::string& method,
@@ -117,16 +118,30 @@ Result<void> deploy_at(const GatewayAddress& gateway, const FunctionDeployment& 
   return {};
 }
 
-void print_table(const std::vector<FunctionStatus>& functions) {
-  fmt::print("{:30} {:>12} {:>9}  {}\n", "FUNCTION", "INVOCATIONS", "REPLICAS", "IMAGE");
+double megabytes(std::uint64_t bytes) { return static_cast<double>(bytes) / (1U << 20U); }
+
+void print_table(const std::vector<FunctionStatus>& functions, bool is_verbose) {
+  const std::string more_titles =
+      is_verbose ? fmt::format("{:>8} {:>9}  ", "CPU m", "MEMORY MB") : "";
+  fmt::print("{:30} {:>12} {:>9}  {}{}\n", "FUNCTION", "INVOCATIONS", "REPLICAS", more_titles,
+             "IMAGE");
   for (const FunctionStatus& function : functions) {
-    fmt::print("{:30} {:>12.0f} {:>9}  {}\n", function.deployment.function.full(),
-               function.invocation_count, function.available_replicas, function.deployment.image);
+    std::string more;
+    if (is_verbose && function.usage) {
+      more = fmt::format("{:>8.0f} {:>9.1f}  ", function.usage->cpu_millis,
+                         megabytes(function.usage->memory_bytes));
+    } else if (is_verbose) {
+      more = fmt::format("{:>8} {:>9}  ", "-", "-");
+    }
+    fmt::print("{:30} {:>12.0f} {:>9}  {}{}\n", function.deployment.function.full(),
+               function.invocation_count, function.available_replicas, more,
+               function.deployment.image);
   }
 }
 
 Result<void> list(const ClientOptions& options) {
-  auto reply = call_system(options, "GET", "/system/functions", "");
+  const std::string target = options.is_verbose ? "/system/functions?usage=1" : "/system/functions";
+  auto reply = call_system(options, "GET", target, "");
   if (!reply) return pass_on(std::move(reply));
   if (reply->head.status != 200) return refused(*reply);
   const auto functions = function_list_from_json(reply->body);
@@ -134,7 +149,7 @@ Result<void> list(const ClientOptions& options) {
   if (options.output == "json") {
     fmt::print("{}\n", reply->body);
   } else {
-    print_table(*functions);
+    print_table(*functions, options.is_verbose);
   }
   return {};
 }
@@ -142,7 +157,7 @@ Result<void> list(const ClientOptions& options) {
 Result<void> describe(const ClientOptions& options) {
   auto name = FunctionName::parse(options.name);
   if (!name) return pass_on(std::move(name));
-  auto reply = call_system(options, "GET", "/system/function/" + name->full(), "");
+  auto reply = call_system(options, "GET", "/system/function/" + name->full() + "?usage=1", "");
   if (!reply) return pass_on(std::move(reply));
   if (reply->head.status != 200) return refused(*reply);
   const auto status = function_status_from_json(reply->body);
@@ -159,7 +174,11 @@ Result<void> describe(const ClientOptions& options) {
       status->invocation_count, status->available_replicas > 0 ? "ready" : "not ready");
   if (!status->image_digest.empty()) {
     fmt::print("digest       {}\nsize         {:.1f} MB\n", status->image_digest,
-               static_cast<double>(status->image_bytes) / (1U << 20U));
+               megabytes(status->image_bytes));
+  }
+  if (status->usage) {
+    fmt::print("usage        {:.0f} m of a processor, {:.1f} MB of memory\n",
+               status->usage->cpu_millis, megabytes(status->usage->memory_bytes));
   }
   for (const auto& [label, value] : status->deployment.labels) {
     fmt::print("label        {}={}\n", label, value);
@@ -412,6 +431,8 @@ void add_client_commands(CLI::App& root, ExitStatus& status) {
   {
     auto [command, options] =
         add("list", "List functions", "dfaas list --dir light -g http://127.0.0.1:8081", list);
+    command->add_flag("-v,--verbose", options->is_verbose,
+                      "With the processor time (thousandths of a processor) and memory in use");
     add_output_option(*command, options->output);
   }
   {

@@ -2,6 +2,7 @@
 /// @file
 /// dfaas doctor: looks at everything that a node needs, and says what to do about what is wrong.
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -23,6 +24,7 @@
 
 #include "apps/dfaas/client.hpp"
 #include "apps/dfaas/commands.hpp"
+#include "apps/dfaas/gossip_setup.hpp"
 #include "apps/dfaas/node_setup.hpp"
 #include "apps/dfaas/settings_loader.hpp"
 #include "core/base/text.hpp"
@@ -294,6 +296,54 @@ void examine_peers(Examination& node) {
   }
 }
 
+/// Of a node that runs: what its agent hears from serf.
+void examine_gossip_heard(Examination& node) {
+  const auto text = get_local(node.directory.root().string(),
+                              node.directory.agent_socket().string(), "/v1/members");
+  if (!text) {
+    node.add("gossip", State::wrong, text.error().message, "look for the agent's lines in the log");
+    return;
+  }
+  const auto gossip = nlohmann::json::parse(*text)["gossip"];  // Of our own agent.
+  if (gossip.is_null()) return;                                // Set since it was started.
+  const int members = gossip["members"].get<int>();
+  if (!gossip["connected"].get<bool>()) {
+    node.add("gossip", State::wrong, "serf is away",
+             "look into " + (node.directory.run() / "serf.log").string());
+  } else if (members == 0) {
+    node.add("gossip", State::doubtful,
+             "no other member of " + gossip["federation"].get<std::string>(),
+             "gossip.join must name a member, and its gossip.bind be reachable over TCP and UDP");
+  } else {
+    node.add(
+        "gossip", State::good,
+        fmt::format("{} other members of {}", members, gossip["federation"].get<std::string>()));
+  }
+  for (const auto& [address, why] : gossip["not_joined"].items()) {
+    node.add("gossip.join", State::doubtful, why.get<std::string>(),
+             "is it the gossip.bind of a member with our key, and open over TCP and UDP?");
+  }
+}
+
+void examine_gossip(Examination& node) {
+  if (!uses_serf(*node.settings)) return;
+  if (const auto serf = find_serf(node.settings->text("serf.program")); serf) {
+    node.add("serf", State::good, *serf);
+  } else {
+    node.add("serf", State::wrong, serf.error().message, "apt-get install serf");
+  }
+  if (node.is_running) return examine_gossip_heard(node);
+  for (const int kind : {SOCK_STREAM, SOCK_DGRAM}) {
+    const std::string protocol = kind == SOCK_STREAM ? "TCP" : "UDP";
+    if (auto free = check_port(*node.settings, "gossip.bind", kind); !free) {
+      node.add("gossip.bind", State::wrong, protocol + ": " + free.error().message,
+               "stop who uses it (ss -ltunp), or choose another address");
+      return;
+    }
+  }
+  node.add("gossip.bind", State::good, node.settings->text("gossip.bind") + ", free");
+}
+
 void examine_issuer(Examination& node) {
   const auto text = read_file(node.directory.issuer(), file_bytes_max);
   if (!text) return;
@@ -385,6 +435,7 @@ Result<void> examine(const std::string& directory, const std::string& output) {
   examine_programs(node);
   examine_machine(node);
   examine_ports(node);
+  examine_gossip(node);
   examine_secrets(node);
   examine_certificate(node);
   examine_issuer(node);

@@ -52,19 +52,6 @@ Result<Endpoint> numeric(const Settings& settings, std::string_view name) {
 
 bool is_everywhere(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
-Result<std::string> find_serf(const std::string& chosen) {
-  if (!chosen.empty() && ::access(chosen.c_str(), X_OK) != 0) {
-    return fail(ErrorCode::not_found,
-                fmt::format("setting serf.program: {} is not an executable file, but "
-                            "membership.kind is serf",
-                            in_quotes(chosen)));
-  }
-  std::string program = chosen.empty() ? find_program("serf") : chosen;
-  if (!program.empty()) return program;
-  return fail(ErrorCode::not_found,
-              "setting membership.kind is serf, but serf is not installed: apt-get install serf");
-}
-
 /// A port of this machine that nobody uses now. serf needs its number beforehand.
 Result<std::uint16_t> free_loopback_port() {
   const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -111,6 +98,19 @@ Result<void> ensure_keys(const fs::path& file) {
 }
 
 }  // namespace
+
+Result<std::string> find_serf(const std::string& chosen) {
+  if (!chosen.empty() && ::access(chosen.c_str(), X_OK) != 0) {
+    return fail(ErrorCode::not_found,
+                fmt::format("setting serf.program: {} is not an executable file, but "
+                            "membership.kind is serf",
+                            in_quotes(chosen)));
+  }
+  std::string program = chosen.empty() ? find_program("serf") : chosen;
+  if (!program.empty()) return program;
+  return fail(ErrorCode::not_found,
+              "setting membership.kind is serf, but serf is not installed: apt-get install serf");
+}
 
 bool uses_serf(const Settings& settings) { return settings.text("membership.kind") == "serf"; }
 

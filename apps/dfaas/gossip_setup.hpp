@@ -15,6 +15,8 @@
 namespace dfaas {
 
 bool uses_serf(const Settings& settings);
+/// The serf to run; `chosen` is the setting serf.program. Errors: not_found.
+Result<std::string> find_serf(const std::string& chosen);
 
 /// Errors: one sentence naming the setting or file that is wrong.
 Result<SupervisedProgram> serf_program(const NodeIdentity& identity);

@@ -20,6 +20,7 @@
 #include "core/strategy/external_model.hpp"
 #include "live/agent/model_client.hpp"
 #include "live/files/files.hpp"
+#include "live/net/tls_client.hpp"
 #include "live/node/death_pipe.hpp"
 #include "live/pki/pki.hpp"
 #include "live/pki/trust_bundle.hpp"
@@ -112,19 +113,31 @@ std::string random_boot() {
 Result<std::optional<PlatformSettings>> platform_settings(const Settings& settings,
                                                           const NodeDirectory& directory) {
   if (settings.text("platform.kind") != "openfaas") return std::optional<PlatformSettings>();
-  const auto url = parse_plain_url(settings.text("platform.url"));
+  const auto url = parse_server_url(settings.text("platform.url"));
   DFAAS_ASSERT(url.has_value(), "the settings were checked");
   const bool is_v6 = url->host.find(':') != std::string::npos;
   PlatformSettings platform{.url = settings.text("platform.url"),
                             .endpoint = {.unix_path = {}, .host = url->host, .port = url->port},
-                            .authority = is_v6 ? "[" + url->host + "]" : url->host,
+                            .host = is_v6 ? "[" + url->host + "]" : url->host,
                             .path = url->path,
                             .user = settings.text("platform.user"),
                             .password = {},
                             .period = settings.millis("platform.period_ms"),
                             .timeout = settings.millis("platform.timeout_ms")};
-  constexpr std::uint16_t default_port = 80;
-  if (url->port != default_port) platform.authority += fmt::format(":{}", url->port);
+  const std::uint16_t default_port = url->is_secure ? 443 : 80;
+  if (url->port != default_port) platform.host += fmt::format(":{}", url->port);
+  const std::string& authority = settings.text("platform.authority");
+  if (url->is_secure) {
+    auto tls = tls_client_for(
+        url->host, authority.empty() ? std::filesystem::path() : directory.root() / authority);
+    if (!tls) return tl::unexpected(std::move(tls).error().within("setting platform.authority"));
+    platform.tls = std::move(*tls);
+  } else if (!authority.empty()) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("setting platform.authority: {} signs nothing, as platform.url = {} is "
+                            "not https",
+                            in_quotes(authority), in_quotes(platform.url)));
+  }
   if (platform.user.empty()) return platform;
   constexpr std::string_view name = "setting platform.password_file";
   const std::filesystem::path file = directory.root() / settings.text("platform.password_file");

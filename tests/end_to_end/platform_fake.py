@@ -34,7 +34,8 @@ WRONG_LISTS = {
 
 
 class FakePlatform:
-    def __init__(self):
+    def __init__(self, tls=None):
+        self.tls = tls  #: An ssl.SSLContext, for https from the next start() on.
         self.functions = {}
         self.list_mode = "good"  #: "good", a key of WRONG_LISTS, "401", "truncated", "hang", "drip".
         self.requests = []  #: (method, path, headers, body) of each, oldest first.
@@ -56,7 +57,7 @@ class FakePlatform:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self):
         platform = self
@@ -67,6 +68,9 @@ class FakePlatform:
         self._open = set()
         self._server = _Server(("127.0.0.1", self.port or 0), Handler)
         self.port = self._server.server_address[1]
+        if self.tls:  # The handshake is made by the thread of the connection, when it reads.
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True,
+                                                       do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

@@ -402,7 +402,7 @@ def test_wrong_settings_stop_the_start(stopped):
     assert str(file) in sentence and "0644" in sentence and "chmod 600" in sentence
     write_password(stopped, "")
     assert "is empty" in refused_start(stopped, kind="openfaas")
-    for url in ("https://gateway.example", "gateway:8080", "http://user:word@gateway", "http://"):
+    for url in ("ftp://gateway.example", "gateway:8080", "https://user:word@gateway", "http://", "https://"):
         sentence = refused_start(stopped, kind="openfaas", url=url)
         assert "platform.url" in sentence and "http://HOST" in sentence
     assert "embedded, openfaas" in refused_start(stopped, kind="kubernetes").replace("|", ", ")

@@ -42,6 +42,17 @@ def test_nodes_that_gossip_know_each_other_and_spill(trio):
     assert load.served_by(calls) == {trio["light"].id: 1, trio["mid"].id: 2, trio["heavy"].id: 2}
 
 
+def doctors_findings(node):
+    done = dfaas("doctor", "--dir", node.directory, "-o", "json", check=False)
+    return {entry["what"]: entry for entry in json.loads(done.stdout)["findings"]}
+
+
+def test_doctor_says_whom_gossip_knows(trio):
+    found = doctors_findings(trio["light"])
+    assert found["serf"]["state"] == "ok" and found["gossip"]["state"] == "ok", found
+    assert "2 other members" in found["gossip"]["text"]
+
+
 def test_secrets_of_gossip_are_nobody_elses(trio):
     for node in trio:
         for file in ("secrets/gossip-keys", "run/serf.json"):
@@ -133,7 +144,11 @@ def test_addresses_that_do_not_help_are_told_of_and_tried_again(trio):
         assert "but not as a member's gossip" in complaints[f"127.0.0.1:{elsewhere}"]
         assert loner.id not in known_ids(trio["light"]) and not known_ids(loner)
         assert loner.log().count("gossips with another key") == 1
+        found = doctors_findings(loner)
+        assert found["gossip"]["state"] == "warning" and found["gossip"]["remedy"], found
+        assert found["gossip.join"]["state"] == "warning", found
     loner.stop()
+    assert "free" in doctors_findings(loner)["gossip.bind"]["text"]
     trio.give_key(loner)
     loner.start("--set", f"gossip.join=127.0.0.1:{closed}")
     (loner.directory / "gossip.txt").write_text(f"# one of them\n{trio.gossip_address('mid')}\n")

@@ -23,6 +23,7 @@
 #include "core/openfaas/platform.hpp"
 #include "core/openfaas/route.hpp"
 #include "core/openfaas/status.hpp"
+#include "core/openfaas/usage.hpp"
 #include "core/scenario/import_azure.hpp"
 #include "core/scenario/import_original.hpp"
 #include "core/scenario/model_trace.hpp"
@@ -404,6 +405,18 @@ void run_import_azure(std::string_view bytes) {
   if (is_accepted(added)) check_scenario(scenario);
 }
 
+/// Files of the kernel with the name that a process chose in them.
+void run_usage(std::string_view bytes) {
+  if (const auto usage = process_usage(bytes)) {
+    DFAAS_ASSERT(bytes.find(')') != std::string_view::npos, "the name ends before the numbers");
+  }
+  for (const int process : process_ids(bytes)) DFAAS_ASSERT(process > 0, "a process has a number");
+  constexpr std::uint64_t held = 1U << 20U;
+  DFAAS_ASSERT(memory_in_use(held, bytes) <= held, "no more is in use than is held");
+  number_in(bytes);
+  number_of(bytes, "usage_usec");
+}
+
 void run_load_plan(std::string_view bytes) {
   is_accepted(parse_plan_file(
       bytes, [](const std::string& /*file*/) -> Result<std::string> { return "body"; }));
@@ -453,7 +466,7 @@ void run_serf(std::string_view bytes) {
   check_sentence(join_complaint("a:1", bytes));
 }
 
-constexpr std::array<FuzzTarget, 22> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 23> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
@@ -474,7 +487,8 @@ constexpr std::array<FuzzTarget, 22> table{{{"deletion", run_deletion},
                                             {"settings", run_settings},
                                             {"status", run_status},
                                             {"text", run_text},
-                                            {"trace", run_trace}}};
+                                            {"trace", run_trace},
+                                            {"usage", run_usage}}};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
 #include "core/base/text.hpp"
 #include "core/http/query.hpp"
@@ -45,6 +46,12 @@ Route parse_function_call(std::string_view rest, std::string_view query) {
       .query = std::string(query)};
 }
 
+/// Both words that a client's library may write.
+bool wants_usage(std::string_view query) {
+  const std::string value = value_of(query, "usage");
+  return value == "1" || value == "true";
+}
+
 template <class FunctionRoute>
 Route parse_system_function(std::string_view name, std::string_view query) {
   const std::string space = value_of(query, "namespace");
@@ -52,7 +59,11 @@ Route parse_system_function(std::string_view name, std::string_view query) {
   auto function = FunctionName::parse(name);
   if (function && !space.empty()) function = FunctionName::parse(function->name(), space);
   if (!function) return RefusedRoute{.status = 400, .sentence = function.error().message};
-  return FunctionRoute{.function = std::move(*function)};
+  if constexpr (std::is_same_v<FunctionRoute, SystemFunctionRoute>) {
+    return FunctionRoute{.function = std::move(*function), .wants_usage = wants_usage(query)};
+  } else {
+    return FunctionRoute{.function = std::move(*function)};
+  }
 }
 
 Route parse_async(std::string_view rest, std::string_view query) {
@@ -70,7 +81,10 @@ std::optional<Route> parse_system(std::string_view rest, std::string_view query)
   constexpr std::string_view space = "namespace/";
   constexpr std::string_view async_calls = "async-calls/";
   constexpr std::string_view retry = "/retry";
-  if (rest == "functions") return SystemFunctionsRoute{.space = value_of(query, "namespace")};
+  if (rest == "functions") {
+    return SystemFunctionsRoute{.space = value_of(query, "namespace"),
+                                .wants_usage = wants_usage(query)};
+  }
   if (rest == "info") return SystemInfoRoute{};
   if (rest == "secrets") return SystemSecretsRoute{.space = value_of(query, "namespace")};
   if (rest == "logs") return SystemLogsRoute{.query = std::string(query)};
@@ -109,13 +123,17 @@ Route parse_route(std::string_view target) {
   constexpr std::string_view function_prefix = "/function/";
   constexpr std::string_view async_prefix = "/async-function/";
   constexpr std::string_view system_prefix = "/system/";
+  constexpr std::string_view page = "/ui";
+  constexpr std::string_view page_prefix = "/ui/";
   if (path.starts_with(function_prefix)) {
     return parse_function_call(path.substr(function_prefix.size()), query);
   }
   if (path.starts_with(async_prefix)) return parse_async(path.substr(async_prefix.size()), query);
   if (path == "/healthz") return HealthzRoute{};
   if (path == "/store.json") return StoreRoute{};
-  if (path == "/ui" || path.starts_with("/ui/")) return UiRoute{};
+  if (path == page || path.starts_with(page_prefix)) {
+    return UiRoute{.path = std::string(path.substr(page.size()))};
+  }
   if (path.starts_with(system_prefix)) {
     if (auto route = parse_system(path.substr(system_prefix.size()), query)) {
       return std::move(*route);

@@ -18,10 +18,12 @@ struct FunctionCallRoute {
   std::string query;  ///< Without the '?'.
 };
 struct SystemFunctionsRoute {
-  std::string space;  ///< ?namespace=, empty for all.
+  std::string space;         ///< ?namespace=, empty for all.
+  bool wants_usage = false;  ///< ?usage=1
 };
 struct SystemFunctionRoute {
   FunctionName function;
+  bool wants_usage = false;  ///< ?usage=1
 };
 struct SystemInfoRoute {};
 /// /system/scale-function/{name}[?namespace=]
@@ -54,7 +56,10 @@ struct AsyncFunctionRoute {
   std::string query;
 };
 struct StoreRoute {};  ///< /store.json
-struct UiRoute {};     ///< /ui and what is below it.
+/// /ui and what is below it.
+struct UiRoute {
+  std::string path;  ///< Behind "/ui", with its leading '/'; empty for /ui itself.
+};
 struct HealthzRoute {};
 struct UnknownRoute {};
 struct RefusedRoute {

@@ -23,7 +23,22 @@ json to_object(const FunctionStatus& status) {
     out["imageDigest"] = status.image_digest;
     out["imageBytes"] = status.image_bytes;
   }
+  if (status.usage) {
+    out["usage"] = {{"cpu", status.usage->cpu_millis},
+                    {"totalMemoryBytes", status.usage->memory_bytes}};
+  }
   return out;
+}
+
+/// Beside what concerns platforms, whose usage nobody here needs.
+FunctionStatus read_shown_status(const Fields& fields) {
+  FunctionStatus status = read_function_status(fields);
+  if (!fields.has("usage")) return status;
+  const Fields usage = fields.object("usage");
+  status.usage = FunctionUsage{
+      .cpu_millis = usage.number_or("cpu", 0, 1e12, 0),
+      .memory_bytes = static_cast<std::uint64_t>(usage.number_or("totalMemoryBytes", 0, 1e18, 0))};
+  return status;
 }
 
 }  // namespace
@@ -77,7 +92,7 @@ std::string info_json(const InfoFacts& facts) {
 Result<FunctionStatus> function_status_from_json(std::string_view text) {
   FunctionStatus status;
   const auto read = parse_json_object(
-      text, bytes_max, [&status](const Fields& fields) { status = read_function_status(fields); });
+      text, bytes_max, [&status](const Fields& fields) { status = read_shown_status(fields); });
   if (!read) return tl::unexpected(Error(read.error()).within("function status"));
   return status;
 }
@@ -87,7 +102,7 @@ Result<std::vector<FunctionStatus>> function_list_from_json(std::string_view tex
   const std::string wrapped = "{\"functions\":" + std::string(text) + "}";
   const auto read = parse_json_object(wrapped, bytes_max, [&list](const Fields& fields) {
     for (const Fields& entry : fields.objects("functions", 100'000)) {
-      list.push_back(read_function_status(entry));
+      list.push_back(read_shown_status(entry));
     }
   });
   if (!read) return tl::unexpected(Error(read.error()).within("function list"));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "core/base/result.hpp"
 #include "core/openfaas/deployment.hpp"
+#include "core/openfaas/usage.hpp"
 
 namespace dfaas {
 
@@ -22,8 +24,9 @@ struct FunctionStatus {
   double invocation_count = 0;
   int replicas = 0;
   int available_replicas = 0;
-  std::string image_digest;       ///< Of a container image, else empty.
-  std::uint64_t image_bytes = 0;  ///< Unpacked.
+  std::string image_digest;            ///< Of a container image, else empty.
+  std::uint64_t image_bytes = 0;       ///< Unpacked.
+  std::optional<FunctionUsage> usage;  ///< Where it was asked for and is known.
 };
 
 std::string function_status_json(const FunctionStatus& status);

@@ -16,7 +16,7 @@ namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 74> table{{
+constexpr std::array<Setting, 75> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -143,6 +143,11 @@ constexpr std::array<Setting, 74> table{{
      "validity of the certificates that this node gives to those who join or renew; renewed when a "
      "third of it is left",
      ""},
+    {"platform.authority", text, "", 0, 0, "", "",
+     "PEM file with the certificates of the authorities that sign the certificate of a platform "
+     "that speaks https; relative to the node's directory; empty for those that this machine "
+     "trusts",
+     ""},
     {"platform.kind", word, "", 0, 0, "embedded|openfaas", "embedded",
      "who runs the functions: the node itself, or an OpenFaaS gateway or faasd that runs already",
      ""},
@@ -154,7 +159,7 @@ constexpr std::array<Setting, 74> table{{
      "how often the functions of the platform are read", ""},
     {"platform.timeout_ms", integer, "ms", 100, 60000, "", "2000",
      "longest wait for a connection to the platform, and for its list of functions", ""},
-    {"platform.url", plain_url, "", 0, 0, "", "http://127.0.0.1:8080",
+    {"platform.url", server_url, "", 0, 0, "", "http://127.0.0.1:8080",
      "where the platform of platform.kind = openfaas listens", ""},
     {"platform.user", text, "", 0, 0, "", "admin",
      "user of the platform's API; empty for a platform without credentials", ""},
@@ -227,7 +232,7 @@ std::string_view kind_text(SettingKind kind) {
     case optional_address:
       return "HOST:PORT";
     case local_url:
-    case plain_url:
+    case server_url:
       return "URL";
     case partners:
       return "list of organisations and ids";
@@ -253,9 +258,8 @@ std::string allowed(const Setting& setting) {
     case local_url:
       return "http://HOST:PORT or http://HOST:PORT/PATH where HOST is localhost, 127.x.x.x or "
              "[::1]";
-    case plain_url:
-      return "http://HOST, http://HOST:PORT or http://HOST:PORT/PATH (https is not spoken to a "
-             "platform yet)";
+    case server_url:
+      return "http://HOST, http://HOST:PORT or http://HOST:PORT/PATH, or the same with https";
     case partners:
       return "names of organisations and ids of nodes, separated by ',', or empty";
     case guest_slots:
@@ -296,8 +300,8 @@ bool is_valid(const Setting& setting, std::string_view value) {
     }
     case local_url:
       return value.empty() || parse_local_url(value);
-    case plain_url:
-      return parse_plain_url(value).has_value();
+    case server_url:
+      return parse_server_url(value).has_value();
     case partners:
       return parse_partners(value).has_value();
     case guest_slots:
@@ -357,15 +361,21 @@ bool is_own_host(std::string_view host) {
 
 }  // namespace
 
-std::optional<PlainUrl> parse_plain_url(std::string_view url) {
+std::optional<ServerUrl> parse_server_url(std::string_view url) {
   constexpr std::string_view scheme = "http://";
+  constexpr std::string_view secure_scheme = "https://";
+  constexpr std::uint16_t secure_port = 443;
   constexpr std::size_t length_max = 1000;
-  if (!url.starts_with(scheme) || url.size() > length_max) return std::nullopt;
-  url.remove_prefix(scheme.size());
+  ServerUrl parsed;
+  parsed.is_secure = url.starts_with(secure_scheme);
+  if (parsed.is_secure) parsed.port = secure_port;
+  if ((!parsed.is_secure && !url.starts_with(scheme)) || url.size() > length_max) {
+    return std::nullopt;
+  }
+  url.remove_prefix(parsed.is_secure ? secure_scheme.size() : scheme.size());
   const std::size_t slash = std::min(url.find('/'), url.size());
   std::string_view host = url.substr(0, slash);
   std::string_view path = url.substr(slash);
-  PlainUrl parsed;
   if (const std::size_t colon = host.rfind(':');
       colon != std::string_view::npos && !host.ends_with(']')) {
     const auto port = parse_unsigned(host.substr(colon + 1));
@@ -385,8 +395,8 @@ std::optional<PlainUrl> parse_plain_url(std::string_view url) {
 }
 
 std::optional<LocalUrl> parse_local_url(std::string_view url) {
-  auto parsed = parse_plain_url(url);
-  if (!parsed || !is_own_host(parsed->host)) return std::nullopt;
+  auto parsed = parse_server_url(url);
+  if (!parsed || parsed->is_secure || !is_own_host(parsed->host)) return std::nullopt;
   return parsed;
 }
 

@@ -28,7 +28,7 @@ enum class SettingKind : std::uint8_t {
   address,
   optional_address,
   local_url,
-  plain_url,
+  server_url,
   partners,    ///< As core/policy reads them.
   guest_slots  ///< The same.
 };
@@ -46,17 +46,18 @@ struct Setting {
 };
 
 /// An HTTP server.
-struct PlainUrl {
-  std::string host;  ///< "localhost", "127.0.0.1", "::1", "faasd.example.org".
+struct ServerUrl {
+  bool is_secure = false;  ///< https.
+  std::string host;        ///< "localhost", "127.0.0.1", "::1", "faasd.example.org".
   std::uint16_t port = 80;
   std::string path;  ///< "" or "/prefix", without a slash at its end.
 };
-using LocalUrl = PlainUrl;
+using LocalUrl = ServerUrl;
 
-/// "http://HOST:PORT/prefix". Nothing for another scheme, and for queries, fragments and credentials.
-std::optional<PlainUrl> parse_plain_url(std::string_view url);
+/// "http://HOST:PORT/prefix", or https. Nothing for another scheme, and for queries, fragments and credentials.
+std::optional<ServerUrl> parse_server_url(std::string_view url);
 
-/// The same for a server of this machine; nothing for a host that is not this one.
+/// The same for a server of this machine, over http; nothing for a host that is not this one.
 std::optional<LocalUrl> parse_local_url(std::string_view url);
 
 /// Sorted by name.

@@ -156,7 +156,7 @@ asio::awaitable<Result<ConnectionPool::Taken>> ConnectionPool::take(Millis patie
       co_return Taken{.connection = std::move(connection), .is_fresh = false};
     }
   }
-  auto connection = co_await ClientConnection::connect(endpoint_, patience);
+  auto connection = co_await ClientConnection::connect(endpoint_, patience, tls_);
   if (!connection) co_return pass_on(std::move(connection));
   co_return Taken{.connection = std::move(*connection)};
 }

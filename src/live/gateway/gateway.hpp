@@ -29,9 +29,10 @@ namespace dfaas {
 struct PlatformSettings {
   std::string url;  ///< For people.
   Endpoint endpoint;
-  std::string authority;  ///< What the header Host says.
-  std::string path;       ///< In front of /function and /system: "" or "/prefix".
-  std::string user;       ///< Empty: no credentials.
+  std::shared_ptr<const TlsClient> tls;  ///< Null for http.
+  std::string host;                      ///< What the header Host says.
+  std::string path;                      ///< In front of /function and /system: "" or "/prefix".
+  std::string user;                      ///< Empty: no credentials.
   std::string password;
   Millis period{2'000};   ///< Between two readings of its functions.
   Millis timeout{2'000};  ///< For a connection, and for such a reading.

@@ -150,7 +150,8 @@ int slots_with(const GatewaySettings& settings, const DeployedFunction& function
 /// Idle connections to one place: the front door's egress socket, or a platform.
 class ConnectionPool {
  public:
-  explicit ConnectionPool(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
+  explicit ConnectionPool(Endpoint endpoint, std::shared_ptr<const TlsClient> tls = nullptr)
+      : endpoint_(std::move(endpoint)), tls_(std::move(tls)) {}
 
   struct Taken {
     ClientConnection connection;
@@ -163,6 +164,7 @@ class ConnectionPool {
  private:
   static constexpr std::size_t idle_max = 256;
   Endpoint endpoint_;
+  std::shared_ptr<const TlsClient> tls_;  ///< Null for none.
   std::vector<ClientConnection> idle_;
 };
 

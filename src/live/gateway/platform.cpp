@@ -42,8 +42,9 @@ asio::awaitable<Result<HttpReply>> ask(const GatewayCore* core, std::string targ
   RequestHead head = platform_request(*core, {.method = "GET"}, target);
   add_platform_credentials(*platform, head);
   head.keep_alive = false;
+  const PlatformSettings& settings = platform->settings;
   auto connection =
-      co_await ClientConnection::connect(platform->settings.endpoint, left_until(until));
+      co_await ClientConnection::connect(settings.endpoint, left_until(until), settings.tls);
   if (!connection) co_return pass_on(std::move(connection));
   auto sent = co_await connection->write_request(std::move(head), {}, left_until(until));
   if (!sent) co_return pass_on(std::move(sent));
@@ -204,7 +205,7 @@ std::string_view to_text(PlatformHealth health) {
 RequestHead platform_request(const GatewayCore& core, RequestHead head, const std::string& target) {
   const PlatformSettings& settings = core.platform->settings;
   head.target = settings.path + target;
-  head.headers.set("Host", settings.authority);
+  head.headers.set("Host", settings.host);
   head.headers.add("Via", via_text(core));
   return head;
 }
@@ -223,6 +224,12 @@ void add_platform_credentials(const Platform& platform, RequestHead& head) {
                                                              platform.settings.password));
 }
 
+std::string why_of(const Error& error) {
+  if (error.code != ErrorCode::denied) return error.message;
+  return error.message +
+         " (platform.url has the name, platform.authority says whose signature counts)";
+}
+
 asio::awaitable<void> read_platform(GatewayCore* core) {
   Platform& platform = *core->platform;
   const std::uint64_t number = ++platform.reading_begun;
@@ -233,7 +240,7 @@ asio::awaitable<void> read_platform(GatewayCore* core) {
   platform.reading_applied = number;
   if (!reply) {
     ++platform.failures;
-    set_health(core, PlatformHealth::silent, reply.error().message);
+    set_health(core, PlatformHealth::silent, why_of(reply.error()));
     co_return;
   }
   if (const auto complaint = complaint_of(platform, *reply)) {
@@ -278,7 +285,7 @@ void platform_refused(GatewayCore* core, const Error& error) {
   // Whatever is being read now began before.
   platform.reading_applied = platform.reading_begun + 1;
   platform.reading_begun = platform.reading_applied;
-  set_health(core, PlatformHealth::silent, error.message);
+  set_health(core, PlatformHealth::silent, why_of(error));
   platform.wake.cancel();
 }
 

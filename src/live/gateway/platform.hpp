@@ -36,7 +36,9 @@ std::string_view to_text(PlatformHealth health);
 class Platform {
  public:
   Platform(const boost::asio::any_io_executor& executor, PlatformSettings settings_)
-      : settings(std::move(settings_)), connections(settings.endpoint), wake(executor) {}
+      : settings(std::move(settings_)),
+        connections(settings.endpoint, settings.tls),
+        wake(executor) {}
 
   PlatformSettings settings;
   ConnectionPool connections;
@@ -70,6 +72,9 @@ void platform_refused(GatewayCore* core, const Error& error);
 
 /// A request for `target` ("/function/f") of the platform, with its Host; the rest is `head`, somebody's request.
 RequestHead platform_request(const GatewayCore& core, RequestHead head, const std::string& target);
+
+/// Why it could not be asked, for people, with the setting that decides it.
+std::string why_of(const Error& error);
 
 /// Did we send this request to the platform ourselves? Then platform.url leads back to this node.
 bool is_loop(const GatewayCore& core, const Headers& headers);

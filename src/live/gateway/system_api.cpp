@@ -11,8 +11,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "core/base/text.hpp"
+#include "core/http/origin.hpp"
 #include "core/openfaas/status.hpp"
 #include "live/gateway/platform.hpp"
 #include "live/pki/trust_bundle.hpp"
@@ -54,11 +57,21 @@ FunctionStatus status_of(const GatewayCore& core, const DeployedFunction& functi
           .image_bytes = function.plan.image ? function.plan.image->bytes : 0};
 }
 
+/// Reads files, so calls have their turn after each function.
+asio::awaitable<void> add_usage(GatewayCore* core, FunctionStatus* status) {
+  status->usage = core->runner->usage(status->deployment.function);
+  co_await asio::post(core->executor, asio::use_awaitable);
+}
+
 asio::awaitable<void> list_functions(GatewayCore* core, ServerConnection* connection,
-                                     std::string space) {
+                                     SystemFunctionsRoute route) {
   std::vector<FunctionStatus> statuses;
   for (const auto& [name, function] : core->functions) {
-    if (space.empty() || name.space() == space) statuses.push_back(status_of(*core, function));
+    const bool is_wanted = route.space.empty() || name.space() == route.space;
+    if (is_wanted) statuses.push_back(status_of(*core, function));
+  }
+  if (route.wants_usage) {
+    for (FunctionStatus& status : statuses) co_await add_usage(core, &status);
   }
   co_await respond_json(connection, 200, function_list_json(statuses));
 }
@@ -163,9 +176,9 @@ asio::awaitable<void> remove(GatewayCore* core, ServerConnection* connection, st
 }
 
 asio::awaitable<void> serve_functions(GatewayCore* core, ServerConnection* connection,
-                                      RequestHead head, std::string space) {
+                                      RequestHead head, SystemFunctionsRoute route) {
   if (head.method == "GET") {
-    co_await list_functions(core, connection, std::move(space));
+    co_await list_functions(core, connection, std::move(route));
     co_return;
   }
   if (head.method != "POST" && head.method != "PUT" && head.method != "DELETE") {
@@ -184,13 +197,17 @@ asio::awaitable<void> serve_functions(GatewayCore* core, ServerConnection* conne
   }
 }
 
-asio::awaitable<void> describe(GatewayCore* core, ServerConnection* connection, FunctionName name) {
+asio::awaitable<void> describe(GatewayCore* core, ServerConnection* connection,
+                               SystemFunctionRoute route) {
+  const FunctionName& name = route.function;
   const auto found = core->functions.find(name);
   if (found == core->functions.end()) {
     co_await respond_text(connection, 404, fmt::format("no function {}\n", name.full()));
     co_return;
   }
-  co_await respond_json(connection, 200, function_status_json(status_of(*core, found->second)));
+  FunctionStatus status = status_of(*core, found->second);
+  if (route.wants_usage) co_await add_usage(core, &status);
+  co_await respond_json(connection, 200, function_status_json(status));
 }
 
 asio::awaitable<void> ask_for_credentials(ServerConnection* connection) {
@@ -217,9 +234,9 @@ asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connect
     co_return;
   }
   if (auto* functions = std::get_if<SystemFunctionsRoute>(&route)) {
-    co_await serve_functions(core, connection, std::move(head), std::move(functions->space));
+    co_await serve_functions(core, connection, std::move(head), std::move(*functions));
   } else if (auto* function = std::get_if<SystemFunctionRoute>(&route)) {
-    co_await describe(core, connection, std::move(function->function));
+    co_await describe(core, connection, std::move(*function));
   } else if (auto* scaled = std::get_if<SystemScaleRoute>(&route)) {
     co_await serve_scaling(core, connection, std::move(head), std::move(scaled->function));
   } else if (auto* secrets = std::get_if<SystemSecretsRoute>(&route)) {
@@ -242,6 +259,8 @@ asio::awaitable<void> serve_secured(GatewayCore* core, ServerConnection* connect
                           .sandbox = core->runner ? sandbox_json(core->runner->sandbox()) : "",
                           .platform = platform_json(*core)};
     co_await respond_json(connection, 200, info_json(facts));
+  } else if (auto* page = std::get_if<UiRoute>(&route)) {
+    co_await serve_page(core, connection, std::move(head), std::move(page->path));
   } else {
     co_await respond_text(connection, 404, "not here\n");
   }
@@ -287,6 +306,12 @@ asio::awaitable<void> serve_system(GatewayCore* core, ServerConnection* connecti
   }
   if (!is_authorized(head, core->settings.system_user, core->settings.system_password)) {
     co_await ask_for_credentials(connection);
+    co_return;
+  }
+  const bool is_change = head.method != "GET" && head.method != "HEAD";
+  if (is_change && is_from_other_site(head.headers)) {
+    co_await respond_text(connection, 403,
+                          "refused: a page of another site asks for this (header Origin)\n");
     co_return;
   }
   co_await serve_secured(core, connection, std::move(head), std::move(route));

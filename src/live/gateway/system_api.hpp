@@ -30,6 +30,10 @@ boost::asio::awaitable<void> serve_namespace_list(GatewayCore* core, ServerConne
 boost::asio::awaitable<void> serve_namespace(GatewayCore* core, ServerConnection* connection,
                                              RequestHead head, std::string name);
 
+/// /ui and what is below it; `path` is what follows "/ui".
+boost::asio::awaitable<void> serve_page(GatewayCore* core, ServerConnection* connection,
+                                        RequestHead head, std::string path);
+
 boost::asio::awaitable<void> serve_async_calls(GatewayCore* core, ServerConnection* connection,
                                                RequestHead head, SystemAsyncRoute route);
 

@@ -119,10 +119,10 @@ asio::awaitable<void> pass_to_platform(GatewayCore* core, ServerConnection* conn
   request.expects_continue = false;
   request.keep_alive = false;
 
-  auto to =
-      co_await ClientConnection::connect(platform.settings.endpoint, platform.settings.timeout);
+  auto to = co_await ClientConnection::connect(platform.settings.endpoint,
+                                               platform.settings.timeout, platform.settings.tls);
   if (!to) {
-    const std::string why = "the platform of this node does not answer: " + to.error().message;
+    const std::string why = "the platform of this node does not answer: " + why_of(to.error());
     platform_refused(core, to.error());
     co_await respond_platform_failure(connection, why);
     co_return;

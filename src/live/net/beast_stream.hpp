@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// What the two sources that know Boost.Beast share. Not for others: it costs seconds to compile.
+/// What the sources that know Boost.Beast share. Not for others: it costs seconds to compile.
 #pragma once
 
 #include <chrono>
@@ -61,8 +61,8 @@ BodyFraming framing_of(const Parser& parser) {
 }
 
 /// Reads some of the body into `into`: 0 only at its end.
-template <class Buffer, class Parser>
-boost::asio::awaitable<Result<std::size_t>> read_some_body(BeastStream* stream, Buffer* buffer,
+template <class Stream, class Buffer, class Parser>
+boost::asio::awaitable<Result<std::size_t>> read_some_body(Stream* stream, Buffer* buffer,
                                                            Parser* parser, std::span<char> into,
                                                            Millis patience) {
   stream->expires_after(patience);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 /// @file
-/// HTTP/1.1 over unix sockets and TCP as coroutines: streaming, nothing buffered whole.
+/// HTTP/1.1 over unix sockets, TCP and, for clients, TLS as coroutines: streaming, nothing buffered whole.
 ///
 /// Use        A server reads a head, then the body piece by piece, and answers the same way; a client
 ///            the other way round. Only the two sources behind this header know Boost.Beast.
@@ -27,6 +27,8 @@
 #include "core/http/message.hpp"
 
 namespace dfaas {
+
+struct TlsClient;
 
 using StreamSocket = boost::asio::generic::stream_protocol::socket;
 
@@ -123,9 +125,10 @@ class ClientConnection {
   ClientConnection(const ClientConnection&) = delete;
   ClientConnection& operator=(const ClientConnection&) = delete;
 
-  /// Errors: unavailable, naming the endpoint and why.
-  static boost::asio::awaitable<Result<ClientConnection>> connect(Endpoint endpoint,
-                                                                  Millis patience);
+  /// Over TLS where `tls` says how. Errors: unavailable or timed_out, naming the endpoint and why; denied when the
+  /// server is not who it must be.
+  static boost::asio::awaitable<Result<ClientConnection>> connect(
+      Endpoint endpoint, Millis patience, std::shared_ptr<const TlsClient> tls = nullptr);
 
   /// A connected stream socket that somebody else opened; it is ours from now on. Errors: unavailable.
   static Result<ClientConnection> adopt(boost::asio::any_io_executor executor, int descriptor);
@@ -168,14 +171,16 @@ struct HttpReply {
   std::string body;
 };
 
-/// A whole small exchange on a fresh connection. Errors: unavailable, timed_out; overloaded when
-/// the answer is over `bytes_max`.
+/// A whole small exchange on a fresh connection. Errors: as connect(); overloaded when the answer is over
+/// `bytes_max`.
 boost::asio::awaitable<Result<HttpReply>> fetch(Endpoint endpoint, RequestHead head,
                                                 std::string body, Millis patience,
-                                                std::size_t bytes_max);
+                                                std::size_t bytes_max,
+                                                std::shared_ptr<const TlsClient> tls = nullptr);
 
 /// The same for programs without an event loop.
 Result<HttpReply> fetch_blocking(const Endpoint& endpoint, RequestHead head, std::string body,
-                                 Millis patience, std::size_t bytes_max);
+                                 Millis patience, std::size_t bytes_max,
+                                 std::shared_ptr<const TlsClient> tls = nullptr);
 
 }  // namespace dfaas

@@ -17,7 +17,7 @@
 #include <fmt/format.h>
 
 #include "core/base/assert.hpp"
-#include "live/net/beast_stream.hpp"
+#include "live/net/client_stream.hpp"
 
 namespace dfaas {
 
@@ -29,7 +29,7 @@ struct ClientConnection::State {
 
   explicit State(BeastStream connected) : stream(std::move(connected)) {}
 
-  BeastStream stream;
+  ClientStream stream;
   boost::beast::flat_static_buffer<head_bytes_max> buffer;
   std::optional<Parser> parser;
   bool request_chunked = false;
@@ -45,8 +45,66 @@ ClientConnection::~ClientConnection() = default;
 ClientConnection::ClientConnection(ClientConnection&&) noexcept = default;
 ClientConnection& ClientConnection::operator=(ClientConnection&&) noexcept = default;
 
-asio::awaitable<Result<ClientConnection>> ClientConnection::connect(Endpoint endpoint,
-                                                                    Millis patience) {
+namespace {
+
+/// Why OpenSSL does not take the certificate, in words; empty when it was not the certificate.
+std::string certificate_complaint(SSL* session, const std::string& name) {
+  const long result = ::SSL_get_verify_result(session);
+  switch (result) {
+    case X509_V_OK:
+      return {};
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return "is not for " + name;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return "has expired";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "is not valid yet";
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      return "is signed by no authority that is trusted here";
+    default:
+      return std::string("does not verify: ") + ::X509_verify_cert_error_string(result);
+  }
+}
+
+/// Has OpenSSL check that the certificate is for `name`, and tells the server which name was meant.
+bool expect_name(SSL* session, const std::string& name) {
+  BeastError not_an_address;
+  asio::ip::make_address(name, not_an_address);
+  if (!not_an_address) {
+    return ::X509_VERIFY_PARAM_set1_ip_asc(::SSL_get0_param(session), name.c_str()) == 1;
+  }
+  ::SSL_set_hostflags(session, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  return ::SSL_set1_host(session, name.c_str()) == 1 &&
+         ::SSL_set_tlsext_host_name(session, name.c_str()) == 1;
+}
+
+/// The handshake, within the time that is set already.
+asio::awaitable<Result<void>> secure(ClientStream* stream, std::shared_ptr<const TlsClient> tls,
+                                     std::string place) {
+  SSL* const session = stream->use_tls(*tls->context);
+  if (!tls->name.empty() && !expect_name(session, tls->name)) {
+    co_return fail(ErrorCode::unavailable, tls->name + " is no name that a certificate can have");
+  }
+  const auto [error] = co_await stream->async_handshake(as_result);
+  if (error) {
+    const std::string complaint = certificate_complaint(session, tls->name);
+    if (complaint.empty()) co_return net_failure((place + " does not speak TLS").c_str(), error);
+    co_return fail(ErrorCode::denied,
+                   fmt::format("the certificate that {} shows {}", place, complaint));
+  }
+  if (tls->check) co_return tls->check(session);
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+asio::awaitable<Result<ClientConnection>> ClientConnection::connect(
+    Endpoint endpoint, Millis patience, std::shared_ptr<const TlsClient> tls) {
   const auto executor = co_await asio::this_coro::executor;
   BeastStream stream(executor);
   stream.expires_after(patience);
@@ -80,7 +138,13 @@ asio::awaitable<Result<ClientConnection>> ClientConnection::connect(Endpoint end
     BeastError ignored;  // Only latency suffers where the option is unknown.
     stream.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   }
-  co_return ClientConnection(std::make_unique<State>(std::move(stream)));
+  auto state = std::make_unique<State>(std::move(stream));
+  if (tls) {
+    std::string place = endpoint.text();
+    auto secured = co_await secure(&state->stream, std::move(tls), std::move(place));
+    if (!secured) co_return pass_on(std::move(secured));
+  }
+  co_return ClientConnection(std::move(state));
 }
 
 Result<ClientConnection> ClientConnection::adopt(asio::any_io_executor executor, int descriptor) {
@@ -213,8 +277,8 @@ bool ClientConnection::stale() {
   if (s.broken) return true;
   char byte = 0;
   BeastError error;
-  s.stream.socket().non_blocking(true, error);
-  s.stream.socket().receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
+  s.stream.wire().socket().non_blocking(true, error);
+  s.stream.wire().socket().receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
   return error != asio::error::would_block;
 }
 
@@ -224,8 +288,9 @@ void ClientConnection::close() {
 }
 
 asio::awaitable<Result<HttpReply>> fetch(Endpoint endpoint, RequestHead head, std::string body,
-                                         Millis patience, std::size_t bytes_max) {
-  auto connection = co_await ClientConnection::connect(endpoint, patience);
+                                         Millis patience, std::size_t bytes_max,
+                                         std::shared_ptr<const TlsClient> tls) {
+  auto connection = co_await ClientConnection::connect(endpoint, patience, std::move(tls));
   if (!connection) co_return pass_on(std::move(connection));
   head.body = {.length = body.size()};
   head.keep_alive = false;
@@ -252,14 +317,17 @@ asio::awaitable<Result<HttpReply>> fetch(Endpoint endpoint, RequestHead head, st
 }
 
 Result<HttpReply> fetch_blocking(const Endpoint& endpoint, RequestHead head, std::string body,
-                                 Millis patience, std::size_t bytes_max) {
+                                 Millis patience, std::size_t bytes_max,
+                                 std::shared_ptr<const TlsClient> tls) {
   asio::io_context context(1);
   Result<HttpReply> result = fail(ErrorCode::unavailable, "no answer");
-  asio::co_spawn(context, fetch(endpoint, std::move(head), std::move(body), patience, bytes_max),
-                 [&result](const std::exception_ptr& thrown, Result<HttpReply> reply) {
-                   DFAAS_ASSERT(!thrown, "fetch() reports errors as values");
-                   result = std::move(reply);
-                 });
+  asio::co_spawn(
+      context,
+      fetch(endpoint, std::move(head), std::move(body), patience, bytes_max, std::move(tls)),
+      [&result](const std::exception_ptr& thrown, Result<HttpReply> reply) {
+        DFAAS_ASSERT(!thrown, "fetch() reports errors as values");
+        result = std::move(reply);
+      });
   context.run();
   return result;
 }

@@ -370,6 +370,20 @@ ReplicaCounts FunctionHost::counts(const FunctionName& function) const {
   return {.wanted = place->wanted, .available = static_cast<int>(ready)};
 }
 
+std::optional<FunctionUsage> FunctionHost::usage(const FunctionName& function) const {
+  const Place* place = state_->find(function);
+  FunctionUsage sum;
+  if (place == nullptr) return sum;
+  for (const auto& replica : place->replicas) {
+    if (!replica->alive()) continue;
+    const auto used = replica->usage();
+    if (!used) return std::nullopt;
+    sum.cpu_millis += used->cpu_millis;
+    sum.memory_bytes += used->memory_bytes;
+  }
+  return sum;
+}
+
 void FunctionHost::on_change(std::function<void(const FunctionName&)> callback) {
   state_->changed = std::move(callback);
 }

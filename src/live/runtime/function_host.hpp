@@ -10,12 +10,14 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
+#include "core/openfaas/usage.hpp"
 #include "live/runtime/replica.hpp"
 #include "live/runtime/run_plan.hpp"
 #include "live/sandbox/spec.hpp"
@@ -66,6 +68,8 @@ class FunctionHost {
   /// Errors: not_found; invalid_input over the label com.openfaas.scale.max.
   Result<void> scale(const FunctionName& function, int replicas);
   [[nodiscard]] ReplicaCounts counts(const FunctionName& function) const;
+  /// What its replicas use now; nothing where the kernel does not show it of one of them.
+  [[nodiscard]] std::optional<FunctionUsage> usage(const FunctionName& function) const;
   /// Calls back whenever counts() of a function may have changed.
   void on_change(std::function<void(const FunctionName&)> callback);
 

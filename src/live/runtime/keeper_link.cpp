@@ -107,7 +107,7 @@ struct KeeperLink::State : std::enable_shared_from_this<KeeperLink::State> {
   bool is_ready = false;
   bool alive = true;
   std::string refusal;
-  std::string temporary;
+  ReplicaReady ready;
   std::function<void()> on_death;
   std::uint64_t next_id = 1;
   std::unordered_map<std::uint64_t, std::weak_ptr<RunningProcess::State>> processes;
@@ -148,7 +148,7 @@ struct KeeperLink::State : std::enable_shared_from_this<KeeperLink::State> {
     const std::string text = texts.empty() ? std::string() : std::string(texts.front());
     if (head.verb == Verb::ready) {
       is_ready = true;
-      temporary = text;
+      ready = ready_from_texts(texts);
       changed.cancel();
     } else if (head.verb == Verb::refused) {
       refusal = text;
@@ -267,7 +267,8 @@ KeeperLink::~KeeperLink() = default;
 
 bool KeeperLink::alive() const { return state_->alive && state_->refusal.empty(); }
 std::size_t KeeperLink::processes() const { return state_->processes.size(); }
-const std::string& KeeperLink::temporary() const { return state_->temporary; }
+const std::string& KeeperLink::temporary() const { return state_->ready.temporary; }
+const UsagePlaces& KeeperLink::usage_places() const { return state_->ready.usage; }
 void KeeperLink::on_death(std::function<void()> callback) const {
   state_->on_death = std::move(callback);
 }

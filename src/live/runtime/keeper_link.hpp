@@ -17,6 +17,7 @@
 #include "core/base/instant.hpp"
 #include "core/base/result.hpp"
 #include "live/runtime/descriptor.hpp"
+#include "live/sandbox/spec.hpp"
 
 namespace dfaas {
 
@@ -100,6 +101,8 @@ class KeeperLink {
   [[nodiscard]] std::size_t processes() const;  ///< That run now.
   /// Where functions find room for temporary files, when that is not /tmp.
   [[nodiscard]] const std::string& temporary() const;
+  /// Where the kernel shows what the replica uses.
+  [[nodiscard]] const UsagePlaces& usage_places() const;
 
   /// Calls back, once, when the keeper has died.
   void on_death(std::function<void()> callback) const;

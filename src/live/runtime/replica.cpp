@@ -12,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "live/runtime/resources.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -77,7 +78,8 @@ Replica::Replica(asio::any_io_executor executor, TaskGroup* tasks, FunctionName 
       function_(std::move(function)),
       plan_(std::move(plan)),
       keeper_(std::move(keeper)),
-      output_(std::move(output)) {}
+      output_(std::move(output)),
+      cpu_meter_(now()) {}
 
 bool Replica::alive() const {
   return keeper_.alive() && !retiring && (!resident_ || !resident_->has_ended());
@@ -88,6 +90,13 @@ bool Replica::is_over() const { return !keeper_.alive() || !resident_ || residen
 void Replica::on_end(std::function<void()> callback) {
   ended_ = std::move(callback);
   keeper_.on_death(ended_);
+}
+
+std::optional<FunctionUsage> Replica::usage() {
+  const auto used = read_resources(keeper_.usage_places());
+  if (!used) return std::nullopt;
+  return FunctionUsage{.cpu_millis = cpu_meter_.read(now(), used->cpu),
+                       .memory_bytes = used->memory_bytes};
 }
 
 void Replica::terminate() {

@@ -21,6 +21,7 @@
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/base/result.hpp"
+#include "core/openfaas/usage.hpp"
 #include "live/net/http.hpp"
 #include "live/net/task_group.hpp"
 #include "live/runtime/keeper_link.hpp"
@@ -66,6 +67,9 @@ class Replica {
   /// Calls back when keeper or process have ended by themselves; perhaps twice.
   void on_end(std::function<void()> callback);
 
+  /// What it uses now, its keeper included; nothing where the kernel does not show it.
+  std::optional<FunctionUsage> usage();
+
   int in_flight = 0;
   bool retiring = false;         ///< Takes no new calls.
   std::uint64_t generation = 0;  ///< Of its plan, among those of the function.
@@ -93,6 +97,7 @@ class Replica {
   std::function<void()> ended_;
   std::vector<ClientConnection> idle_;
   std::deque<Ahead> ahead_;
+  CpuMeter cpu_meter_;
 };
 
 }  // namespace dfaas

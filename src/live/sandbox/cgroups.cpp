@@ -197,6 +197,14 @@ Result<void> Cgroups::join(std::uint64_t id) const {
   return {};
 }
 
+std::map<std::string, std::string> Cgroups::directories_of(std::uint64_t id) const {
+  std::map<std::string, std::string> directories;
+  for (const auto& [controller, place] : places_) {
+    directories.emplace(controller, path_in(place, std::to_string(id)));
+  }
+  return directories;
+}
+
 bool Cgroups::remove(std::uint64_t id) const {
   bool all_gone = true;
   for (const auto& [controller, place] : places_) {

@@ -31,6 +31,8 @@ class Cgroups {
   Result<void> make(std::uint64_t id, const ReplicaSpec& spec) const;
   /// The calling process joins it, and its children after it.
   [[nodiscard]] Result<void> join(std::uint64_t id) const;
+  /// Where the kernel shows what the group `id` uses, by controller; empty where there are no groups.
+  [[nodiscard]] std::map<std::string, std::string> directories_of(std::uint64_t id) const;
   /// Of a group without processes; true when it is gone.
   bool remove(std::uint64_t id) const;
   /// Every group of this launcher that is empty, and then what held them.

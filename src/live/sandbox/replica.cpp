@@ -21,8 +21,10 @@
 #include <cctype>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "live/sandbox/file_system.hpp"
 #include "live/sandbox/keeper.hpp"
@@ -223,6 +225,21 @@ void detach(int socket) {
   ::close_range(inherited_socket + 1, ~0U, 0);
 }
 
+/// Where the launcher, and whoever sees the same processes, finds this replica. Before the new file system.
+UsagePlaces usage_places(const ReplicaPlan& plan, const Cgroups& cgroups) {
+  UsagePlaces places;
+  std::array<char, 24> self{};  // Of the /proc outside: our number there, not the one inside.
+  if (::readlink("/proc/self", self.data(), self.size() - 1) > 0) {
+    places.keeper = static_cast<int>(std::strtol(self.data(), nullptr, 10));
+  }
+  auto directories = cgroups.directories_of(plan.id);
+  places.memory_group = std::move(directories["memory"]);
+  // In version 2 every group has the file, whoever manages processors.
+  const bool is_v2 = cgroups.by() == LimitsBy::cgroup_v2;
+  places.cpu_group = is_v2 ? places.memory_group : std::move(directories["cpu"]);
+  return places;
+}
+
 [[noreturn]] void become_keeper(const ReplicaPlan& plan, const Cgroups& cgroups, Outside outside,
                                 Result<void> joined) {
   ::prctl(PR_SET_NAME, "dfaas-keeper", 0, 0, 0);
@@ -231,10 +248,12 @@ void detach(int socket) {
     const std::string list = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
     children = ::open(list.c_str(), O_RDONLY | O_CLOEXEC);
   }
+  const ReplicaReady ready{.temporary = plan.temporary, .usage = usage_places(plan, cgroups)};
   const Result<void> confined =
       joined ? confine(plan, cgroups, outside.user, outside.group) : std::move(joined);
   const PacketHead head{.verb = confined ? Verb::ready : Verb::refused, .number = ::getpid()};
-  const std::vector<std::string> texts{confined ? plan.temporary : confined.error().message};
+  const std::vector<std::string> texts =
+      confined ? to_texts(ready) : std::vector<std::string>{confined.error().message};
   if (send_packet(inherited_socket, make_packet(head, texts), nullptr, 0, 0) != 0 || !confined) {
     ::_exit(1);
   }

@@ -161,6 +161,26 @@ SandboxReport report_from_texts(const std::vector<const char*>& texts) {
   return report;
 }
 
+std::vector<std::string> to_texts(const ReplicaReady& ready) {
+  Texts texts;
+  texts.add("temporary", ready.temporary);
+  texts.add("keeper", static_cast<std::uint64_t>(ready.usage.keeper));
+  texts.add("memory_group", ready.usage.memory_group);
+  texts.add("cpu_group", ready.usage.cpu_group);
+  return texts.take();
+}
+
+ReplicaReady ready_from_texts(const std::vector<const char*>& texts) {
+  ReplicaReady ready;
+  for_each(texts, [&ready](std::string_view name, std::string_view value) {
+    if (name == "temporary") ready.temporary = value;
+    if (name == "keeper") ready.usage.keeper = number_of<int>(value);
+    if (name == "memory_group") ready.usage.memory_group = value;
+    if (name == "cpu_group") ready.usage.cpu_group = value;
+  });
+  return ready;
+}
+
 std::string path_in(std::string_view directory, std::string_view name) {
   std::string path(directory);
   path += '/';

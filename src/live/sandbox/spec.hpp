@@ -60,13 +60,30 @@ struct SandboxReport {
   std::string failure;             ///< Why no function can run at all; else empty.
 };
 
+/// Where the kernel shows what a replica uses.
+struct UsagePlaces {
+  int keeper = 0;            ///< Process id, as the launcher sees it; 0 when it is not known.
+  std::string memory_group;  ///< Directories of its control groups; empty without.
+  std::string cpu_group;
+
+  friend bool operator==(const UsagePlaces&, const UsagePlaces&) = default;
+};
+
+/// What a keeper says when its sandbox is complete.
+struct ReplicaReady {
+  std::string temporary;  ///< Where functions find room for temporary files, when that is not /tmp.
+  UsagePlaces usage;
+};
+
 /// "name=value" texts, as packets carry them. Unknown names are skipped.
 std::vector<std::string> to_texts(const SandboxSettings& settings);
 std::vector<std::string> to_texts(const ReplicaSpec& spec);
 std::vector<std::string> to_texts(const SandboxReport& report);
+std::vector<std::string> to_texts(const ReplicaReady& ready);
 SandboxSettings settings_from_texts(const std::vector<const char*>& texts);
 ReplicaSpec spec_from_texts(const std::vector<const char*>& texts);
 SandboxReport report_from_texts(const std::vector<const char*>& texts);
+ReplicaReady ready_from_texts(const std::vector<const char*>& texts);
 
 /// Directories of the host with programs and what these need; functions see them read-only.
 inline constexpr std::string_view system_directories[] = {

@@ -4,6 +4,7 @@
 /// refusal per rule.
 #include <string>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/base/random.hpp"
@@ -37,7 +38,9 @@ TEST(SystemRoute, NamesEveryPathOfTheApi) {
   EXPECT_EQ(std::get<SystemNamespaceRoute>(parse_route("/system/namespace/team")).name, "team");
   EXPECT_TRUE(std::holds_alternative<SystemAlertRoute>(parse_route("/system/alert")));
   EXPECT_TRUE(std::holds_alternative<StoreRoute>(parse_route("/store.json")));
-  EXPECT_TRUE(std::holds_alternative<UiRoute>(parse_route("/ui/")));
+  EXPECT_EQ(std::get<UiRoute>(parse_route("/ui")).path, "");
+  EXPECT_EQ(std::get<UiRoute>(parse_route("/ui/?x=1")).path, "/");
+  EXPECT_EQ(std::get<UiRoute>(parse_route("/ui/page.js")).path, "/page.js");
   EXPECT_TRUE(std::holds_alternative<UnknownRoute>(parse_route("/uid")));
   EXPECT_TRUE(std::holds_alternative<UnknownRoute>(parse_route("/system/secret")));
   EXPECT_TRUE(std::holds_alternative<UnknownRoute>(parse_route("/system/async-calls/retry")));
@@ -49,6 +52,31 @@ TEST(SystemRoute, TakesAFunctionThatNamesItsNamespaceTwice) {
   EXPECT_EQ(std::get<SystemFunctionRoute>(parse_route("/system/function/a.b?namespace=b&usage=1"))
                 .function.full(),
             "a.b");
+}
+
+TEST(SystemRoute, TellsWhoWantsUsage) {
+  const auto of_one = [](std::string_view target) {
+    return std::get<SystemFunctionRoute>(parse_route(target)).wants_usage;
+  };
+  const auto of_all = [](std::string_view target) {
+    return std::get<SystemFunctionsRoute>(parse_route(target)).wants_usage;
+  };
+  EXPECT_TRUE(of_one("/system/function/a?namespace=b&usage=1"));
+  EXPECT_TRUE(of_one("/system/function/a?usage=true"));
+  EXPECT_FALSE(of_one("/system/function/a?usage=0"));
+  EXPECT_FALSE(of_one("/system/function/a"));
+  EXPECT_TRUE(of_all("/system/functions?usage=1"));
+  EXPECT_FALSE(of_all("/system/functions?usages=1"));
+}
+
+TEST(FunctionStatusJson, HasUsageWhereItIsKnown) {
+  FunctionStatus status{.deployment = {.function = *FunctionName::parse("busy")}};
+  EXPECT_EQ(function_status_from_json(function_status_json(status))->usage, std::nullopt);
+  status.usage = FunctionUsage{.cpu_millis = 250.5, .memory_bytes = 1ULL << 40U};
+  const std::string text = function_status_json(status);
+  EXPECT_THAT(text,
+              testing::HasSubstr(R"("usage":{"cpu":250.5,"totalMemoryBytes":1099511627776})"));
+  EXPECT_EQ(function_status_from_json(text)->usage, status.usage);
 }
 
 TEST(AsyncRoute, KeepsPathAndQuery) {

@@ -65,6 +65,25 @@ INSTANTIATE_TEST_SUITE_P(Values, BadSetting,
                                          Bad{"external_model.url", "localhost:80", "http"},
                                          Bad{"node.name", "a\nb", "printable"}));
 
+TEST(ServerUrl, IsTakenApart) {
+  const auto plain = parse_server_url("http://faasd.example.org");
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->is_secure);
+  EXPECT_EQ(plain->port, 80);
+  const auto secure = parse_server_url("https://faas.example.org/prefix/");
+  ASSERT_TRUE(secure);
+  EXPECT_TRUE(secure->is_secure);
+  EXPECT_EQ(secure->host, "faas.example.org");
+  EXPECT_EQ(secure->port, 443);
+  EXPECT_EQ(secure->path, "/prefix");
+  EXPECT_EQ(parse_server_url("https://[::1]:8443")->port, 8443);
+  for (const char* wrong : {"", "faasd", "HTTPS://a", "ftp://a", "https:/a", "https://",
+                            "https://a:0", "https://a?b", "https://user:word@a", "httpss://a"}) {
+    EXPECT_FALSE(parse_server_url(wrong)) << wrong;
+  }
+  EXPECT_FALSE(parse_local_url("https://127.0.0.1:1"));
+}
+
 TEST(LocalUrl, IsTakenApart) {
   const auto whole = parse_local_url("http://127.0.0.1:8000/model/");
   ASSERT_TRUE(whole);

@@ -68,6 +68,18 @@ TEST(Spec, SettingsArriveAsTheyWereSent) {
   EXPECT_EQ(arrived.first_user, settings.first_user);
 }
 
+TEST(Spec, WhatAKeeperSaysArrivesAsItWasSent) {
+  const ReplicaReady ready{
+      .temporary = "/tmp/x",
+      .usage = {
+          .keeper = 77, .memory_group = "/groups/memory/a/1", .cpu_group = "/groups/cpu/a/1"}};
+  std::string packet;
+  const ReplicaReady arrived = ready_from_texts(sent(packet, to_texts(ready)));
+  EXPECT_EQ(arrived.temporary, ready.temporary);
+  EXPECT_EQ(arrived.usage, ready.usage);
+  EXPECT_EQ(ready_from_texts({}).usage, UsagePlaces{});
+}
+
 TEST(Spec, OnlySystemAndListedPathsAreVisibleAndNothingHidden) {
   const SandboxSettings settings{
       .hidden = {"/opt/node"}, .readable = {"/srv/a"}, .writable = {"/data"}};

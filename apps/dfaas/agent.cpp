@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "live/agent/agent.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -11,6 +12,8 @@
 #include "apps/dfaas/gossip_setup.hpp"
 #include "apps/dfaas/programs.hpp"
 #include "core/base/text.hpp"
+#include "core/control/credits.hpp"
+#include "live/files/files.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -37,6 +40,14 @@ int port_of(const std::string& bind) {
   return port ? static_cast<int>(*port) : 0;
 }
 
+Policy policy_of(const Settings& settings) {
+  // Checked with all settings.
+  return {.allow = parse_partners(settings.text("policy.allow")).value(),
+          .deny = parse_partners(settings.text("policy.deny")).value(),
+          .limits = parse_guest_slots(settings.text("policy.limits")).value(),
+          .has_credits = settings.text("policy.credits") == "yes"};
+}
+
 NeighbourRules neighbour_rules(const NodeIdentity& identity) {
   const Settings& settings = identity.settings;
   NeighbourRules rules{
@@ -47,6 +58,23 @@ NeighbourRules neighbour_rules(const NodeIdentity& identity) {
     if (!trim(word).empty()) rules.only.emplace(trim(word));
   }
   return rules;
+}
+
+/// From before this start; what is old counts less. One that cannot be read is told of and begun anew.
+std::map<std::string, CreditAccount> saved_credits(const NodeDirectory& directory) {
+  const auto text = read_file(directory.credits());
+  if (!text && text.error().code == ErrorCode::not_found) return {};
+  const auto saved = text ? credits_from_json(*text)
+                          : Result<SavedCredits>(fail(text.error().code, text.error().message));
+  if (!saved) {
+    log_event(LogLevel::warn, "credits_not_read", {{"why", saved.error().message}});
+    return {};
+  }
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  const auto passed = since - std::chrono::seconds{saved->unix_seconds};
+  CreditLedger ledger(saved->accounts);
+  ledger.forget(std::chrono::duration_cast<Micros>(passed));
+  return ledger.accounts();
 }
 
 Result<void> run(const NodeOptions& options) {
@@ -67,7 +95,9 @@ Result<void> run(const NodeOptions& options) {
                       .organisation = identity->organisation,
                       .boot = random_boot(),
                       .period = settings.millis("strategy.period_ms"),
-                      .heartbeat = settings.millis("exchange.heartbeat_ms")},
+                      .heartbeat = settings.millis("exchange.heartbeat_ms"),
+                      .policy = policy_of(settings),
+                      .credits = saved_credits(identity->directory)},
        .strategy = *strategy,
        .model = model_settings(settings),
        .trust = {.directory = identity->directory,
@@ -85,9 +115,10 @@ Result<void> run(const NodeOptions& options) {
   log_event(LogLevel::info, "agent_runs",
             {{"id", identity->id.text()}, {"strategy", strategy->name}});
   boost::asio::signal_set replaced(context, SIGUSR1);
-  replaced.async_wait([&context](const boost::system::error_code& error, int) {
+  replaced.async_wait([&agent, &context](const boost::system::error_code& error, int) {
     if (error) return;
     log_event(LogLevel::info, "agent_gives_way", {});
+    (*agent)->keep_credits();
     context.stop();
   });
   run_until_stopped(context, [&agent, &context] {

@@ -201,17 +201,22 @@ struct EmulatedFederation::State : std::enable_shared_from_this<EmulatedFederati
     const std::string& name = node.name.text();
     const std::string address = address_of(index);
     const NodeDirectory directory(place.directory / name);
-    auto id = init_node({.directory = directory.root(),
-                         .name = name,
-                         .authority = place.directory / "authorities" / node.organisation,
-                         .overrides = {fmt::format("user.bind=0.0.0.0:{}", emulated_user_port),
-                                       fmt::format("peer.bind={}:{}", address, peer_port),
-                                       fmt::format("admin.bind=127.0.0.1:{}", admin_port),
-                                       "strategy.name=" + place.strategy,
-                                       fmt::format("strategy.period_ms={}",
-                                                   std::max(place.period, period_min).count()),
-                                       "sandbox.read_paths=" + shared.string()},
-                         .certificate_days = certificate_days});
+    auto id = init_node(
+        {.directory = directory.root(),
+         .name = name,
+         .authority = place.directory / "authorities" / node.organisation,
+         .overrides = {fmt::format("user.bind=0.0.0.0:{}", emulated_user_port),
+                       fmt::format("peer.bind={}:{}", address, peer_port),
+                       fmt::format("admin.bind=127.0.0.1:{}", admin_port),
+                       "strategy.name=" + place.strategy,
+                       fmt::format("strategy.period_ms={}",
+                                   std::max(place.period, period_min).count()),
+                       "policy.allow=" + to_text(node.policy.allow),
+                       "policy.deny=" + to_text(node.policy.deny),
+                       "policy.limits=" + to_text(node.policy.limits),
+                       fmt::format("policy.credits={}", node.policy.has_credits ? "yes" : "no"),
+                       "sandbox.read_paths=" + shared.string()},
+         .certificate_days = certificate_days});
     if (!id) return tl::unexpected(std::move(id).error().within("node " + name));
     auto bundle = read_file(place.directory / "authorities/all.pem");
     if (!bundle) return pass_on(std::move(bundle));

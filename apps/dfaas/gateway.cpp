@@ -161,6 +161,7 @@ Result<void> run(const NodeOptions& options) {
        .function_secrets = directory.function_secrets(),
        .async_database = directory.async_database(),
        .certificate = directory.certificate(),
+       .authorities = directory.authorities(),
        .egress = Endpoint::unix_socket(directory.egress_socket().string()),
        .async = Endpoint::unix_socket(directory.gateway_async_socket().string()),
        .exec_timeout = settings.millis("gateway.exec_timeout_ms"),

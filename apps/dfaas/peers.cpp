@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/dfaas/client.hpp"
@@ -11,6 +14,26 @@
 
 namespace dfaas {
 namespace {
+
+/// What is out of the ordinary with a neighbour; empty where nothing is.
+std::string note_of(const nlohmann::json& peer) {
+  std::vector<std::string> notes;
+  if (peer.contains("held_ms")) {
+    notes.push_back(fmt::format("came and went too often: held back for {:.0f} s",
+                                peer["held_ms"].get<double>() / 1000));
+  }
+  if (peer.contains("ejected")) {
+    for (const auto& ejected : peer["ejected"]) {
+      notes.push_back(fmt::format("set aside for {}: {}", ejected["function"].get<std::string>(),
+                                  ejected["why"].get<std::string>()));
+    }
+  }
+  if (peer.contains("guest_slots")) {
+    notes.push_back(fmt::format("at most {} calls of {} here", peer["guest_slots"].get<int>(),
+                                peer["organisation"].get<std::string>()));
+  }
+  return fmt::format("{}", fmt::join(notes, "; "));
+}
 
 Result<void> show(const std::string& directory, const std::string& output) {
   const NodeDirectory node(std::filesystem::absolute(directory));
@@ -21,19 +44,21 @@ Result<void> show(const std::string& directory, const std::string& output) {
     return {};
   }
   const auto answer = nlohmann::json::parse(*text);  // Of our own agent.
-  fmt::print("{:32} {:12} {:24} {:9} {:>9} {:>12}\n", "ID", "NAME", "ADDRESS", "STATE", "RTT",
-             "LAST MESSAGE");
+  fmt::print("{:32} {:12} {:24} {:9} {:>9} {:>12}  {}\n", "ID", "NAME", "ADDRESS", "STATE", "RTT",
+             "LAST MESSAGE", "NOTE");
   for (const auto& peer : answer["peers"]) {
     const std::string age =
         peer.contains("last_message_ms")
             ? fmt::format("{:.0f} ms ago", peer["last_message_ms"].get<double>())
             : "never";
-    fmt::print("{:32} {:12} {:24} {:9} {:>6.2f} ms {:>12}\n", peer["id"].get<std::string>(),
+    fmt::print("{:32} {:12} {:24} {:9} {:>6.2f} ms {:>12}{}\n", peer["id"].get<std::string>(),
                peer["name"].get<std::string>(), peer["address"].get<std::string>(),
-               peer["state"].get<std::string>(), peer["rtt_ms"].get<double>(), age);
+               peer["state"].get<std::string>(), peer["rtt_ms"].get<double>(), age,
+               note_of(peer).empty() ? "" : "  " + note_of(peer));
   }
   for (const auto& candidate : answer["unproved"]) {
-    fmt::print("{:32} {:12} {:24} {}\n", "(not proved)", "",
+    fmt::print("{:32} {:12} {:24} {}\n",
+               candidate["denied"].get<bool>() ? "(denied)" : "(not proved)", "",
                candidate["address"].get<std::string>(), candidate["why"].get<std::string>());
   }
   return {};

@@ -73,6 +73,9 @@ def refused_start(node, *arguments, environment=None):
     ("dispatcher.retry_ratio=nan", ["dispatcher.retry_ratio", "nan", "0 to 10"]),
     ("strategy.name=magic", ["strategy.name", "magic", "grant_and_spill"]),
     ("log.level=loud", ["log.level", "loud", "debug|info|warn|error"]),
+    ("policy.deny=Globex", ["policy.deny", "Globex", "names of organisations and ids of nodes"]),
+    ("policy.limits=globex=many", ["policy.limits", "globex=many", "ORGANISATION=SLOTS"]),
+    ("policy.credits=maybe", ["policy.credits", "maybe", "no|yes"]),
     ("user.bind=8080", ["user.bind", "8080", "HOST:PORT"]),
     ("user.bind=127.0.0.1:99999", ["user.bind", "99999", "65535"]),
     ("user.bind=no.such.host.invalid:8080", ["user.bind", "no.such.host.invalid"]),
@@ -214,7 +217,8 @@ def test_haproxy_that_is_too_old_is_named_with_its_version(stopped, version):
     ({"process": "cat", "labels": {"dfaas.slots": "-1"}}, ["dfaas.slots", "-1"]),
     ({"process": "cat", "labels": {"dfaas.slots": "2.5"}}, ["dfaas.slots", "2.5"]),
     ({"process": "cat", "labels": {"dfaas.slots": ""}}, ["dfaas.slots"]),
-    ({"process": "cat", "labels": {"dfaas.share": "all"}}, ["dfaas.share", "all", "federation"]),
+    ({"process": "cat", "labels": {"dfaas.share": "all"}}, ["dfaas.share", "\"all\" is not trusted here: acme"]),
+    ({"process": "cat", "labels": {"dfaas.share": "acme,federation"}}, ["dfaas.share", "acme,federation", "organisation"]),
     ({"process": "cat", "labels": {"dfaas.timeout_ms": "1s"}}, ["dfaas.timeout_ms", "1s"]),
     ({"process": "cat", "labels": {"dfaas.slot": "2"}}, ["dfaas.slot", "dfaas.slots"])])
 def test_wrong_deployment_changes_nothing_and_says_why(light, options, words):

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 #include "core/control/controller.hpp"
 
+#include "core/control/flap_damper.hpp"
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -40,10 +42,13 @@ struct Sequences {
 struct Neighbour {
   NodeName name;
   std::string organisation;
+  std::optional<int> guest_slots;  ///< Of its organisation, here.
   int slot = 0;
   bool has_answered = false;
   bool up = false;
   bool draining = false;
+  FlapDamper flaps;
+  bool is_held = false;  ///< By `flaps`, at the last heartbeat.
   Micros rtt{0};
   Instant last_answer{};
   Instant last_sign{};  ///< Of the node, be it of its front door alone.
@@ -100,12 +105,16 @@ PeerCounters counted(const FunctionObservation& seen, const NodeId& id) {
 
 struct Controller::State {
   State(ControllerSettings given_settings, Strategy given_strategy, Random given_random)
-      : settings(std::move(given_settings)), strategy(given_strategy), random(given_random) {}
+      : settings(std::move(given_settings)),
+        strategy(given_strategy),
+        random(given_random),
+        ledger(std::exchange(settings.credits, {})) {}
 
   ControllerSettings settings;
   Strategy strategy;
   Random random;
   StrategyMemory memory;
+  CreditLedger ledger;
   RoutingPlan plan;
   std::map<NodeId, Neighbour> neighbours;
   std::vector<std::pair<NodeId, Neighbour*>> neighbours_by_id;  ///< The same, side by side.
@@ -149,8 +158,14 @@ struct Controller::State {
 
   // --- the view
 
-  [[nodiscard]] bool admits(Sharing share, const Neighbour& neighbour) const {
-    return dfaas::admits(share, settings.organisation, neighbour.organisation);
+  /// Does the neighbour share it with us?
+  [[nodiscard]] bool shares(const Neighbour& neighbour, const FunctionOffer& offer) const {
+    return offer.terms().admits(neighbour.organisation, settings.organisation);
+  }
+
+  /// Do we share it with the neighbour?
+  [[nodiscard]] bool shares_ours(const FunctionTraits& traits, const Neighbour& neighbour) const {
+    return traits.terms().admits(settings.organisation, neighbour.organisation);
   }
 
   /// Names that run here, or that a neighbour offers us. A plan has a limit, so each neighbour has a
@@ -166,7 +181,7 @@ struct Controller::State {
       std::size_t taken = 0;
       for (const FunctionOffer& offer : neighbour.functions) {
         if (taken == quota) break;
-        if (admits(offer.share, neighbour) && all.insert(offer.function).second) ++taken;
+        if (shares(neighbour, offer) && all.insert(offer.function).second) ++taken;
       }
     }
     return all;
@@ -184,7 +199,7 @@ struct Controller::State {
     for (const auto& [id, neighbour] : neighbours) {
       if (!neighbour.up) continue;
       for (const FunctionOffer& offer : neighbour.functions) {
-        if (is_deployed(offer.function) || !admits(offer.share, neighbour)) continue;
+        if (is_deployed(offer.function) || !shares(neighbour, offer)) continue;
         ++votes[offer.function][offer.digest];
       }
     }
@@ -224,7 +239,108 @@ struct Controller::State {
     for (const auto& [id, neighbour] : neighbours) {
       result.neighbours.push_back(view_of(id, neighbour, result, now));
     }
+    for (const OrganisationLimit& limit : limits()) bound_asks(result, limit);
     return result;
+  }
+
+  // --- credits
+
+  [[nodiscard]] double weight_of(const Neighbour& neighbour) const {
+    if (!settings.policy.has_credits) return 1;
+    double weight = ledger.weight_of(neighbour.organisation);
+    if (neighbour.organisation != settings.organisation) return weight;
+    weight = 1;
+    for (const auto& [id, other] : neighbours) {
+      weight = std::max(weight, ledger.weight_of(other.organisation));
+    }
+    return weight;
+  }
+
+  /// The work since the last plan. Before mark_counters().
+  void count_work(Micros passed) {
+    ledger.forget(passed);
+    for (const auto& [id, neighbour] : neighbours) {
+      CreditAccount work;
+      for (const auto& [name, function] : functions) {
+        const PeerCounters now_is = counted(function.seen, id);
+        const auto before = neighbour.counters.find(name);
+        const PeerCounters base =
+            before == neighbour.counters.end() ? PeerCounters{} : before->second;
+        const auto more = [](Micros newest, Micros was) {
+          return to_seconds(newest >= was ? newest - was : newest);
+        };
+        work.for_us += more(now_is.work_for_us, base.work_for_us);
+        work.for_them += more(now_is.work_for_it, base.work_for_it);
+      }
+      ledger.add(neighbour.organisation, work);
+    }
+  }
+
+  // --- limits of organisations
+
+  [[nodiscard]] std::vector<OrganisationLimit> limits() const {
+    std::map<std::string, int> slots;
+    for (const auto& [id, neighbour] : neighbours) {
+      if (neighbour.guest_slots) slots[neighbour.organisation] = *neighbour.guest_slots;
+    }
+    std::vector<OrganisationLimit> result;
+    result.reserve(slots.size());
+    for (const auto& [organisation, count] : slots) result.push_back({organisation, count});
+    return result;
+  }
+
+  [[nodiscard]] double service_seconds(const FunctionName& name) const {
+    const auto own = functions.find(name);
+    const bool is_known = own != functions.end() && own->second.seen.service_time.count() > 0;
+    return to_seconds(is_known ? own->second.seen.service_time : service_time_default);
+  }
+
+  /// What an organisation asks beyond its slots is not there: others may have the headroom.
+  void bound_asks(NodeView& view, const OrganisationLimit& limit) const {
+    const auto each = [&](const auto& use) {
+      for (NeighbourView& neighbour : view.neighbours) {
+        if (neighbour.organisation != limit.organisation) continue;
+        for (NeighbourFunction& function : neighbour.functions) use(function);
+      }
+    };
+    double asked = 0;
+    each([&](const NeighbourFunction& function) {
+      asked += function.asked.per_second * service_seconds(function.function);
+    });
+    if (asked <= limit.slots) return;
+    each([&](NeighbourFunction& function) {
+      function.asked = function.asked * (limit.slots / asked);
+    });
+  }
+
+  /// Grants say what the organisation may really have: whoever knows asks nowhere in vain. What was asked
+  /// comes before what is given in advance.
+  void bound_grants(std::map<NodeId, std::vector<FunctionGrant>>& all,
+                    const OrganisationLimit& limit) const {
+    double left = limit.slots;
+    for (Rate FunctionGrant::* part : {&FunctionGrant::granted, &FunctionGrant::left}) {
+      const auto each = [&](const auto& use) {
+        for (auto& [id, list] : all) {
+          const auto neighbour = neighbours.find(id);
+          if (neighbour == neighbours.end() ||
+              neighbour->second.organisation != limit.organisation) {
+            continue;
+          }
+          for (FunctionGrant& grant : list) use(grant);
+        }
+      };
+      double sum = 0;
+      each([&](const FunctionGrant& grant) {
+        sum += (grant.*part).per_second * service_seconds(grant.function);
+      });
+      if (sum > left) each([&](FunctionGrant& grant) { grant.*part = grant.*part * (left / sum); });
+      left = std::max(0.0, left - sum);
+    }
+  }
+
+  [[nodiscard]] bool is_refused(const NodeId& id) const {
+    const auto neighbour = neighbours.find(id);
+    return neighbour != neighbours.end() && neighbour->second.guest_slots == 0;
   }
 
   [[nodiscard]] NeighbourView view_of(const NodeId& id, const Neighbour& neighbour,
@@ -233,20 +349,22 @@ struct Controller::State {
                        .name = neighbour.name,
                        .organisation = neighbour.organisation,
                        .slot = neighbour.slot,
-                       .up = neighbour.up && !neighbour.draining,
-                       .rtt = neighbour.rtt};
+                       .up = neighbour.up && !neighbour.draining && !neighbour.is_held,
+                       .rtt = neighbour.rtt,
+                       .is_refused = neighbour.guest_slots == 0,
+                       .weight = weight_of(neighbour)};
     auto offer = neighbour.functions.begin();
     for (const FunctionView& mine : own.functions) {
       while (offer != neighbour.functions.end() && offer->function < mine.function) ++offer;
       const bool is_offered =
           offer != neighbour.functions.end() && offer->function == mine.function;
-      if (mine.installed && !admits(mine.traits.share, neighbour)) continue;
+      if (mine.installed && !shares_ours(mine.traits, neighbour)) continue;
       if (!is_offered && !mine.deployed) continue;
       NeighbourFunction function{.function = mine.function, .service_time = mine.service_time};
       if (is_offered) {
         const bool same_code =
             offer->digest == mine.digest || (mine.installed && mine.traits.match_by_name);
-        if (!admits(offer->share, neighbour) || !same_code) continue;
+        if (!shares(neighbour, *offer) || !same_code) continue;
         function.slots = offer->slots;
         function.pool = offer->pool;
         function.arrivals = offer->arrivals;
@@ -321,6 +439,7 @@ struct Controller::State {
       memory = std::move(result.memory);
       planned_at = now;
       is_planned = true;
+      count_work(period);
       mark_counters();
     }
     for (auto& [id, neighbour] : neighbours) neighbour.asks = std::move(result.asks[id]);
@@ -329,7 +448,12 @@ struct Controller::State {
                        .strategy = std::string(strategy.name),
                        .lifetime = lifetime(),
                        .peers = {},
+                       .limits = limits(),
                        .functions = std::move(result.functions)};
+    for (FunctionPlan& function : plan.functions) {
+      std::erase_if(function.guests,
+                    [this](const GuestLimit& guest) { return is_refused(guest.id); });
+    }
     for (const auto& [id, neighbour] : neighbours) {
       plan.peers.push_back(
           {.id = id,
@@ -346,6 +470,7 @@ struct Controller::State {
   }
 
   void keep_grants(Instant now, std::map<NodeId, std::vector<FunctionGrant>> newest) {
+    for (const OrganisationLimit& limit : limits()) bound_grants(newest, limit);
     grants = std::move(newest);
     granted_at = now;
     are_asks_new = false;
@@ -392,6 +517,7 @@ struct Controller::State {
                       .slots = seen.slots,
                       .service_time = std::chrono::ceil<Millis>(seen.service_time),
                       .share = seen.traits.share,
+                      .share_with = seen.traits.share_with,
                       .pool = seen.traits.pool,
                       .arrivals = function.arrivals});
     }
@@ -399,13 +525,14 @@ struct Controller::State {
     return own_offers;
   }
 
-  ExchangeMessage message() {
+  /// `to` sends us no calls in vain where its organisation may not.
+  ExchangeMessage message(const Neighbour& to) {
     ExchangeMessage out{.boot = settings.boot,
                         .sequence = ++sequence,
                         .lifetime = lifetime(),
                         .name = settings.name,
                         .draining = draining};
-    out.functions = offers();
+    if (to.guest_slots != 0) out.functions = offers();
     return out;
   }
 
@@ -428,7 +555,7 @@ struct Controller::State {
     neighbour.newest_of.any = message.sequence;
     const auto is_same = [](const FunctionOffer& a, const FunctionOffer& b) {
       return a.function == b.function && a.digest == b.digest && a.slots == b.slots &&
-             a.share == b.share && a.pool == b.pool;
+             a.share == b.share && a.share_with == b.share_with && a.pool == b.pool;
     };
     if (neighbour.name != message.name || neighbour.draining != message.draining ||
         (!neighbour.functions.shares_with(message.functions) &&
@@ -465,8 +592,15 @@ struct Controller::State {
     const Micros patience = neighbour.draining ? draining_max : silence_max();
     if (!neighbour.up || now - neighbour.last_sign <= patience) return;
     neighbour.up = false;
+    neighbour.flaps.lost(now);
     neighbour.has_offered.clear();  // What it offers when it is back is news again.
     is_plan_due = true;
+  }
+
+  /// A neighbour that was held back for a while is let in again.
+  void notice_hold(Neighbour& neighbour, Instant now) {
+    const bool is_held = neighbour.flaps.held_for(now).count() > 0;
+    if (std::exchange(neighbour.is_held, is_held) != is_held) is_plan_due = true;
   }
 
   /// Without the copy that a braced list would make.
@@ -502,6 +636,7 @@ struct Controller::State {
       OwnFunction& own = place->second;
       if (own.seen.deployed != seen.deployed || own.seen.digest != seen.digest ||
           own.seen.slots != seen.slots || own.seen.traits.share != seen.traits.share ||
+          own.seen.traits.share_with != seen.traits.share_with ||
           own.seen.traits.pool != seen.traits.pool ||
           own.seen.traits.match_by_name != seen.traits.match_by_name) {
         are_functions_new = true;
@@ -546,7 +681,7 @@ struct Controller::State {
 
   void tell_all(std::vector<ControllerAction>& actions) {
     for (auto& [id, neighbour] : neighbours) {
-      SendExchange send{.to = id, .message = message()};
+      SendExchange send{.to = id, .message = message(neighbour)};
       send.message.asks = neighbour.asks;
       actions.emplace_back(std::move(send));
     }
@@ -561,7 +696,10 @@ struct Controller::State {
 
   std::vector<ControllerAction> on(Instant now, const HeartbeatElapsed& /*event*/) {
     std::vector<ControllerAction> actions;
-    for (auto& [id, neighbour] : neighbours) notice_silence(neighbour, now);
+    for (auto& [id, neighbour] : neighbours) {
+      notice_silence(neighbour, now);
+      notice_hold(neighbour, now);
+    }
     // Half a heartbeat early is in time: timers are not exact, and a whole one late would be worse.
     const bool is_tick =
         !is_planned || now - planned_at + settings.heartbeat / 2 >= settings.period;
@@ -574,7 +712,7 @@ struct Controller::State {
     Neighbour* const found = find_neighbour(event.from);
     if (found == nullptr) {
       ++dropped;
-      return only(AnswerExchange{message()});
+      return only(AnswerExchange{message(Neighbour{.guest_slots = 0})});
     }
     Neighbour& neighbour = *found;
     if (!learn(neighbour, event.message, &Sequences::request)) {
@@ -582,7 +720,7 @@ struct Controller::State {
     } else {
       take_asks(neighbour, event.message, now);
     }
-    ExchangeMessage answer = message();
+    ExchangeMessage answer = message(neighbour);
     if (is_planned && !draining) answer.grants = grants_for(event.from, neighbour, now);
     return with_due_plan(now, only(AnswerExchange{std::move(answer)}));
   }
@@ -622,7 +760,11 @@ struct Controller::State {
     neighbour.last_answer = now;
     neighbour.last_sign = now;
     neighbour.has_answered = true;
-    if (!std::exchange(neighbour.up, true)) is_plan_due = true;
+    if (!std::exchange(neighbour.up, true)) {
+      is_plan_due = true;
+      neighbour.flaps.returned(now);
+      notice_hold(neighbour, now);
+    }
     return with_due_plan(now, {});
   }
 
@@ -638,6 +780,10 @@ struct Controller::State {
   }
 
   std::vector<ControllerAction> on(Instant now, const NeighbourAdmitted& event) {
+    if (!settings.policy.complaint_of(event.id, event.organisation).empty()) {
+      ++dropped;
+      return on(now, NeighbourGone{event.id});
+    }
     const auto [place, is_new] = neighbours.try_emplace(event.id);
     Neighbour& neighbour = place->second;
     if (is_new) {
@@ -650,8 +796,9 @@ struct Controller::State {
       is_plan_due = true;
     }
     neighbour.organisation = event.organisation;
+    neighbour.guest_slots = settings.policy.slots_for(event.organisation, settings.organisation);
     neighbour.slot = event.slot;
-    SendExchange send{.to = event.id, .message = message()};
+    SendExchange send{.to = event.id, .message = message(neighbour)};
     return with_due_plan(now, only(std::move(send)));
   }
 
@@ -679,7 +826,7 @@ struct Controller::State {
     std::vector<ControllerAction> actions;
     actions.reserve(neighbours.size());
     for (const auto& [id, neighbour] : neighbours) {
-      actions.emplace_back(SendExchange{.to = id, .message = message()});
+      actions.emplace_back(SendExchange{.to = id, .message = message(neighbour)});
     }
     return actions;
   }
@@ -706,7 +853,14 @@ std::vector<NeighbourStatus> Controller::neighbours(Instant now) const {
                            .slot = neighbour.slot,
                            .state = state,
                            .rtt = neighbour.rtt,
-                           .functions = neighbour.functions};
+                           .guest_slots = neighbour.guest_slots,
+                           .functions = neighbour.functions,
+                           .held_for = neighbour.flaps.held_for(now),
+                           .weight = state_->weight_of(neighbour)};
+    for (const auto& [function, own] : state_->functions) {
+      const Ejection why = counted(own.seen, id).ejected;
+      if (why != Ejection::none) status.ejected.emplace_back(function, why);
+    }
     if (neighbour.has_answered) {
       status.last_message_age = std::chrono::duration_cast<Micros>(now - neighbour.last_answer);
     }
@@ -715,6 +869,10 @@ std::vector<NeighbourStatus> Controller::neighbours(Instant now) const {
   return list;
 }
 
+const std::map<std::string, CreditAccount>& Controller::credits() const {
+  return state_->ledger.accounts();
+}
+bool Controller::knows(const NodeId& id) const { return state_->neighbours.contains(id); }
 std::uint64_t Controller::dropped_events() const { return state_->dropped; }
 NodeView Controller::view(Instant now) const {
   return state_->view(now, Micros(state_->settings.period));

@@ -18,10 +18,12 @@
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/base/random.hpp"
+#include "core/control/credits.hpp"
 #include "core/model/exchange_message.hpp"
 #include "core/model/node_view.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
+#include "core/policy/policy.hpp"
 #include "core/strategy/strategy.hpp"
 
 namespace dfaas {
@@ -109,6 +111,8 @@ struct ControllerSettings {
   Millis period{2000};
   Millis heartbeat{500};
   int heartbeats_missed_max = 3;  ///< Then a neighbour is down.
+  Policy policy;                  ///< Whom the operator denies is no neighbour, whoever admits it.
+  std::map<std::string, CreditAccount> credits;  ///< By organisation, from before this start.
 };
 
 /// A neighbour for people: `dfaas peers`.
@@ -120,7 +124,12 @@ struct NeighbourStatus {
   std::string state;  ///< "up", "draining" (up, but about to stop), "silent" (was up), "new".
   Micros rtt{0};
   std::optional<Micros> last_message_age;
+  std::optional<int> guest_slots;  ///< Most calls of its organisation at once here; none: no limit.
   SharedList<FunctionOffer> functions;
+  Micros held_for{0};  ///< It came and went too often: nothing new goes to it for so long.
+  double weight = 1;   ///< By credits, where not all can have what they ask for.
+  std::vector<std::pair<FunctionName, Ejection>>
+      ejected;  ///< Functions of which it gets no calls now.
 };
 
 class Controller {
@@ -140,6 +149,9 @@ class Controller {
   std::vector<ControllerAction> step(Instant now, const ControllerEvent& event);
 
   [[nodiscard]] std::vector<NeighbourStatus> neighbours(Instant now) const;
+  [[nodiscard]] const std::map<std::string, CreditAccount>& credits() const;
+  /// Is it a neighbour? Who is none gets no answer to an exchange: the front door sees to it.
+  [[nodiscard]] bool knows(const NodeId& id) const;
   [[nodiscard]] std::uint64_t dropped_events() const;
   /// What a plan made now would go by.
   [[nodiscard]] NodeView view(Instant now) const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -67,14 +68,15 @@ std::optional<Outcome> parse_outcome(std::string_view text) {
 }
 
 struct Dispatcher::State {
-  State(DispatcherSettings given_settings, Random given_random)
-      : settings(given_settings), random(given_random) {
+  State(DispatcherSettings given_settings, Random given_random, OutlierSettings given_outliers)
+      : settings(given_settings), outlier_settings(given_outliers), random(given_random) {
     tries.tokens = settings.tries_burst;
     settings.attempts_max = std::min(settings.attempts_max, static_cast<int>(dataplane::tries_max));
   }
 
   std::pmr::unsynchronized_pool_resource memory;  ///< Of the lines: places in them come and go.
   DispatcherSettings settings;
+  OutlierSettings outlier_settings;
   Random random;
   RoutingPlan plan;
   Instant plan_at{};
@@ -83,9 +85,11 @@ struct Dispatcher::State {
   std::map<FunctionName, FunctionState> functions;
   dataplane::RequestTable requests;
   std::map<NodeId, PeerHealth> health;
+  std::map<std::string, int> guests_of;  ///< Running or in line here, by their organisation.
   TokenBucket tries;  ///< At neighbours; each call of a user brings a little more than one.
   std::vector<RequestId> started;
   std::vector<RequestId> refused;
+  std::vector<RequestId> stalled;
   std::vector<std::pair<RequestId, Decision>> moved;
 
   // --- what the rules look at
@@ -184,6 +188,7 @@ struct Dispatcher::State {
           ++next->requests;
         } else {
           refused.push_back(*here);
+          leave_organisation(request);
           requests.close(*here);
           --f.requests;
           --((line == &PoolState::users) ? f.users_waiting : f.guests_waiting);
@@ -202,14 +207,19 @@ struct Dispatcher::State {
 
   // --- moves
 
+  static void leave_organisation(Request& request) {
+    if (int* count = std::exchange(request.of_organisation, nullptr)) --*count;
+  }
+
   Request& open(RequestId id, FunctionState& f, bool is_guest) {
     ++f.requests;
     return requests.open(id, {.function = &f, .is_guest = is_guest});
   }
 
   /// The one way out. The function may be gone afterwards.
-  void close(RequestId id, const Request& request) {
+  void close(RequestId id, Request& request) {
     FunctionState& f = *request.function;
+    leave_organisation(request);
     requests.close(id);
     --f.requests;
     forget_if_unused(f);
@@ -332,6 +342,145 @@ struct Dispatcher::State {
     return rule_of(f) != RoutingRule::spill || now >= link.state->full_until;
   }
 
+  // --- outliers: neighbours that do much worse than the others
+
+  /// Whose answers the neighbour's are held against: the others that are up.
+  [[nodiscard]] static std::vector<const dataplane::AnswerRecord*> others_of(const FunctionState& f,
+                                                                             const PeerState* one) {
+    std::vector<const dataplane::AnswerRecord*> others;
+    for (const PeerLink& link : f.links) {
+      const bool counts =
+          link.state != one && link.is_up && link.state->outlier.ejected == Ejection::none;
+      if (counts) others.push_back(&link.state->outlier.record);
+    }
+    return others;
+  }
+
+  /// At most half of those that are up are ejected at a time, so never the last.
+  [[nodiscard]] static bool may_eject(const FunctionState& f) {
+    std::size_t up = 0;
+    std::size_t ejected = 0;
+    for (const PeerLink& link : f.links) {
+      if (!link.is_up) continue;
+      ++up;
+      if (link.state->outlier.ejected != Ejection::none) ++ejected;
+    }
+    return 2 * (ejected + 1) <= up;
+  }
+
+  void eject(PeerState& peer, Ejection why, Instant now) const {
+    peer.outlier.eject(why, now, outlier_settings);
+    ++peer.counters.ejections;
+  }
+
+  /// After each answer of the neighbour, or what stands for one.
+  void judge_peer(const FunctionState& f, PeerState& peer, bool is_trial, bool was_good,
+                  Instant now) const {
+    dataplane::OutlierState& outlier = peer.outlier;
+    outlier.heard(now);
+    if (outlier.ejected == Ejection::stalled && was_good) return outlier.reinstate(now);
+    if (outlier.ejected != Ejection::none) {
+      if (!is_trial) return;  // Of a call from before.
+      if (was_good) return outlier.reinstate(now);
+      return eject(peer, outlier.ejected, now);
+    }
+    if (!dataplane::is_suspicious(outlier.record, outlier_settings)) return;
+    const Ejection verdict =
+        dataplane::judge(outlier.record, others_of(f, &peer), f.deployed ? &f.own_answers : nullptr,
+                         outlier_settings);
+    if (verdict != Ejection::none && may_eject(f)) eject(peer, verdict, now);
+  }
+
+  void count_answer(Request& request, Answer answer, Instant now) const {
+    const FunctionState& f = *request.function;
+    PeerState& peer = *request.peer_state;
+    const auto took = std::chrono::duration_cast<Micros>(now - request.sent);
+    if (answer == Answer::failed) {
+      peer.outlier.record.failed();
+    } else {
+      peer.outlier.record.answered(took);
+      // A claim of long runs, or an answer that was held back, earns no more than a run here takes.
+      Micros work = peer.service_time.count() > 0 ? std::min(took, peer.service_time) : took;
+      if (f.served > 0) work = std::min(work, from_seconds(f.service_seconds));
+      peer.counters.work_for_us += work;
+    }
+    // A trial of one that was slow is good only if it is not.
+    const bool is_late = peer.outlier.ejected == Ejection::slow &&
+                         dataplane::takes_long(took, others_of(f, &peer), outlier_settings);
+    const bool was_good = answer == Answer::good && !is_late;
+    judge_peer(f, peer, request.is_trial, was_good, now);
+  }
+
+  void count_no_answer(Request& request, Instant now) const {
+    request.peer_state->outlier.record.failed();
+    judge_peer(*request.function, *request.peer_state, request.is_trial, false, now);
+  }
+
+  /// The user left or the time was up while the neighbour had the call. That says something only if it
+  /// took much longer than usual.
+  void count_abandoned(Request& request, Instant now) const {
+    const double typical = typical_seconds_at(*request.function, *request.peer_state);
+    const double patience = std::max(to_seconds(outlier_settings.stalled_min),
+                                     outlier_settings.stalled_waits * typical);
+    if (request.is_accepted && typical > 0 && to_seconds(now - request.sent) >= patience) {
+      count_no_answer(request, now);
+    }
+  }
+
+  /// Of a call there, as the others do; else as it did, tells, or as it takes here. 0: nothing is known.
+  [[nodiscard]] double typical_seconds_at(const FunctionState& f, const PeerState& peer) const {
+    const double as_told = to_seconds(peer.service_time);
+    const double as_seen =
+        peer.outlier.record.has_times() ? peer.outlier.record.typical_seconds_at_most() : 0;
+    const double as_here = f.served > 0 ? f.service_seconds : 0;
+    return dataplane::typical_seconds_at_most(others_of(f, &peer),
+                                              std::max({as_told, as_seen, as_here}));
+  }
+
+  /// It has calls of ours, and nothing came back for long.
+  void notice_stall(const FunctionState& f, PeerState& peer, Instant now) {
+    dataplane::OutlierState& outlier = peer.outlier;
+    const bool is_known = outlier.ejected == Ejection::stalled;
+    if (peer.outstanding == 0 || (outlier.ejected != Ejection::none && !is_known)) return;
+    if (now - outlier.heard_at < outlier_settings.stalled_min) return;
+    outlier.wait(peer.outstanding, now);
+    const double typical = typical_seconds_at(f, peer);
+    // Of one that is known to stall, a single call on trial is enough.
+    const bool is_stalled =
+        typical > 0 &&
+        to_seconds(now - outlier.heard_at) >= outlier_settings.stalled_factor * typical &&
+        (is_known || outlier.waited_seconds >= outlier_settings.stalled_waits * typical);
+    if (!is_stalled || (!is_known && !may_eject(f))) return;
+    if (!is_known) eject(peer, Ejection::stalled, now);
+    if (!f.traits.retry_safe) return;
+    requests.for_each([&](RequestId id, const Request& request) {
+      if (request.phase == Phase::at_peer && request.peer_state == &peer) stalled.push_back(id);
+    });
+  }
+
+  /// While calls hang at a stalled one, another call would only join them.
+  [[nodiscard]] static bool is_trial_due(const PeerState& peer, Instant now) {
+    const bool hangs = peer.outlier.ejected == Ejection::stalled && peer.outstanding > 0;
+    return now >= peer.outlier.trial_at && !hangs;
+  }
+
+  /// Who may be drawn: those in good standing, or due for a trial; where there is none of them, also the slow
+  /// ones, and where nobody in good standing is up, all.
+  enum class Standing : std::uint8_t { good, slow_too, all };
+
+  [[nodiscard]] static bool stands(const PeerLink& link, Standing least, Instant now) {
+    const dataplane::OutlierState& outlier = link.state->outlier;
+    if (outlier.ejected == Ejection::none || is_trial_due(*link.state, now)) return true;
+    return least == Standing::all ||
+           (least == Standing::slow_too && outlier.ejected == Ejection::slow);
+  }
+
+  [[nodiscard]] static bool has_up_in_good_standing(const FunctionState& f) {
+    return std::ranges::any_of(f.links, [](const PeerLink& link) {
+      return link.is_up && link.state->outlier.ejected == Ejection::none;
+    });
+  }
+
   /// Destinations that may be drawn, with their weights.
   struct Choices {
     std::array<const PeerLink*, choices_max> links{};
@@ -340,12 +489,13 @@ struct Dispatcher::State {
     double sum = 0;
   };
 
-  [[nodiscard]] Choices choices_for(const FunctionState& f, const Request& request,
-                                    Instant now) const {
+  [[nodiscard]] Choices choices_for(const FunctionState& f, const Request& request, Instant now,
+                                    Standing least = Standing::all) const {
     Choices choices;
     const bool is_stale = now - plan_at > plan.lifetime;
     for (const PeerLink& link : f.links) {
       if (choices.count == choices_max || !is_candidate(f, request, link, now)) continue;
+      if (!stands(link, least, now)) continue;
       const double weight = is_stale ? link.to->floor_weight : link.to->weight;
       choices.links[choices.count] = &link;
       choices.weights[choices.count] = weight;
@@ -359,7 +509,16 @@ struct Dispatcher::State {
   [[nodiscard]] const PeerLink* choose_peer(const FunctionState& f, const Request& request,
                                             Instant now) {
     if (f.links.empty()) return nullptr;
-    const Choices choices = choices_for(f, request, now);
+    const bool goes_by_standing = rule_of(f) == RoutingRule::spill;
+    if (goes_by_standing) {
+      for (const PeerLink& link : f.links) notice_stall(f, *link.state, now);
+    }
+    Choices choices =
+        choices_for(f, request, now, goes_by_standing ? Standing::good : Standing::all);
+    if (choices.count == 0 && goes_by_standing) {
+      choices = choices_for(f, request, now,
+                            has_up_in_good_standing(f) ? Standing::slow_too : Standing::all);
+    }
     if (choices.count == 0) return nullptr;
     const std::span<const double> weights(choices.weights.data(), choices.count);
     const std::size_t first = weighted(random, weights);
@@ -379,6 +538,12 @@ struct Dispatcher::State {
     request.peer_health = link.health;
     request.tried[request.tries++] = link.health;
     link.state->counters.id = link.to->id;
+    request.sent = now;
+    dataplane::OutlierState& outlier = link.state->outlier;
+    request.is_trial = outlier.ejected != Ejection::none && is_trial_due(*link.state, now);
+    if (request.is_trial) outlier.begin_trial(now, outlier_settings);
+    if (link.state->outstanding == 0) outlier.heard(now);
+    outlier.wait(link.state->outstanding, now);
     ++link.state->outstanding;
     ++link.health->outstanding;
     // After its pause a silent neighbour gets one request; the others wait for what that one tells.
@@ -535,6 +700,13 @@ struct Dispatcher::State {
 
   // --- guests
 
+  [[nodiscard]] bool is_at_limit(const std::string& organisation, int here) const {
+    const auto limit =
+        std::ranges::lower_bound(plan.limits, organisation, {}, &OrganisationLimit::organisation);
+    return limit != plan.limits.end() && limit->organisation == organisation &&
+           here >= limit->slots;
+  }
+
   /// The cap of a neighbour, filled up to now.
   static TokenBucket& guest_cap(FunctionState& f, const GuestLimit& limit, Instant now) {
     const double rate = limit.rate.per_second;
@@ -551,12 +723,17 @@ struct Dispatcher::State {
     PoolState& pool = *f.pool;
     // Guests who wait come first, should the home reserve have faded since somebody last looked.
     fill_slots(pool, now);
-    // The cap counts every admitted call, but holds only while the pool is under pressure.
+    // The cap counts every admitted call, but holds only while the pool is under pressure: while there is a
+    // line, or another neighbour within its cap found no slot a moment ago.
     TokenBucket& cap = guest_cap(f, limit, now);
     if (has_slot_for_guest(pool, now) && pool.guests.empty()) {
-      cap.take();
+      const bool is_within = cap.take();
+      const Micros lately =
+          from_seconds(allowance(f, settings.guest_wait_ratio, settings.guest_wait_min));
+      if (!is_within && pool.pressure.is_on(limit.id, lately, now)) return refusal(Outcome::limit);
       return serve(open(id, f, true));
     }
+    if (cap.tokens >= 1) pool.pressure.note(limit.id, now);
     const bool may_wait =
         has_place_in(pool.guests) &&
         expected_wait(f, true) <= allowance(f, settings.guest_wait_ratio, settings.guest_wait_min);
@@ -571,6 +748,14 @@ struct Dispatcher::State {
     if (!f.pool->is_full()) return serve(open(id, f, true));
     if (!is_short_for_user(f) || !has_place_in(f.pool->users)) return refusal(Outcome::busy);
     return enqueue(id, open(id, f, true), true);
+  }
+
+  /// One that has left the neighbours meanwhile is forgotten.
+  void count_work(FunctionState& f, const NodeId& origin, Micros took) const {
+    if (find_peer(origin) == nullptr) return;
+    PeerCounters& counters = f.peers[origin].counters;
+    counters.id = origin;
+    counters.work_for_it += took;
   }
 
   Decision admit_guest(RequestId id, FunctionState& f, const GuestLimit& limit, Instant now) {
@@ -603,19 +788,29 @@ struct Dispatcher::State {
 
   void link_peers(FunctionState& f) {
     f.links.clear();
+    std::set<const PeerState*> were_up;
+    for (auto& [id, state] : f.peers) {
+      if (std::exchange(state.is_up, false)) were_up.insert(&state);
+    }
     if (f.plan == nullptr) return;
     for (const FunctionPeer& to : f.plan->peers) {
       const PeerPlan* peer = find_peer(to.id);
       if (peer == nullptr) continue;
       PeerState& state = f.peers[to.id];
       state.service_time = to.service_time;
+      // One that was away may be another by now; what it does is looked at anew.
+      if (peer->up && !were_up.contains(&state)) {
+        state.outlier.reinstate(plan_at);
+        state.outlier.heard(plan_at);
+      }
+      state.is_up = peer->up;
       f.links.push_back({.to = &to, .is_up = peer->up, .state = &state, .health = &health[to.id]});
     }
   }
 };
 
-Dispatcher::Dispatcher(DispatcherSettings settings, Random random)
-    : state_(std::make_unique<State>(settings, random)) {}
+Dispatcher::Dispatcher(DispatcherSettings settings, Random random, OutlierSettings outliers)
+    : state_(std::make_unique<State>(settings, random, outliers)) {}
 Dispatcher::~Dispatcher() = default;
 Dispatcher::Dispatcher(Dispatcher&&) noexcept = default;
 Dispatcher& Dispatcher::operator=(Dispatcher&&) noexcept = default;
@@ -678,6 +873,7 @@ void Dispatcher::install(const RoutingPlan& plan, Instant now) {
       std::erase_if(function.guest_caps, is_gone);
     }
     std::erase_if(s.health, is_idle_and_gone);
+    std::erase_if(s.guests_of, [](const auto& entry) { return entry.second == 0; });
   }
   for (auto& [name, function] : s.functions) s.link_peers(function);
 }
@@ -706,12 +902,22 @@ Decision Dispatcher::arrive_guest(RequestId id, const FunctionName& function,
   if (!f.traits.match_by_name && !digest.empty() && digest != f.digest) {
     return refusal(Outcome::unknown);
   }
-  if (f.plan == nullptr || s.find_peer(from) == nullptr) return refusal(Outcome::limit);
+  const PeerPlan* peer = s.find_peer(from);
+  if (f.plan == nullptr || peer == nullptr) return refusal(Outcome::limit);
   const auto limit = std::ranges::lower_bound(f.plan->guests, from, {}, &GuestLimit::id);
   if (limit == f.plan->guests.end() || limit->id != from) return refusal(Outcome::limit);
   if (time_left && to_seconds(*time_left) < s.service_seconds(f)) return refusal(Outcome::late);
   ++f.guest_arrivals;
-  return s.admit_guest(id, f, *limit, now);
+  int& here = s.guests_of[peer->organisation];
+  if (s.is_at_limit(peer->organisation, here)) return refusal(Outcome::limit);
+  const Decision decision = s.admit_guest(id, f, *limit, now);
+  if (decision.kind != Decision::Kind::refuse) {
+    Request& request = s.requests.at(id);
+    request.of_organisation = &here;
+    request.peer = from;
+    ++here;
+  }
+  return decision;
 }
 
 void Dispatcher::accepted(RequestId id, Instant /*now*/) {
@@ -728,6 +934,8 @@ Decision Dispatcher::not_started(RequestId id, Outcome outcome, Instant now) {
   Request& request = *found;
   State::leave_peer(request);
   PeerState& state = *request.peer_state;
+  // A trial that never began is to be had again.
+  if (request.is_trial) state.outlier.trial_at = now;
   if (outcome == Outcome::unreachable) {
     ++state.counters.unreachable;
     s.count_failure(*request.peer_health, now);
@@ -764,12 +972,14 @@ Decision Dispatcher::lost(RequestId id, bool replayable, Instant now) {
   State::leave_peer(request);
   ++request.peer_state->counters.unreachable;
   s.count_failure(*request.peer_health, now);
+  s.count_no_answer(request, now);
   if (!request.function->traits.retry_safe || !replayable)
     return s.refuse(id, Outcome::unreachable);
   return s.place_again(id, request, Cause::lost, Outcome::unreachable, now);
 }
 
-void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Instant now) {
+void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Instant now,
+                          Answer answer) {
   State& s = *state_;
   Request* found = s.requests.find(id);
   if (found == nullptr) return;
@@ -778,7 +988,14 @@ void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Inst
   if (request.phase == Phase::at_peer) {
     State::count_acceptance(request);
     ++request.peer_state->counters.served;
+    s.count_answer(request, answer, now);
   } else if (service_time) {
+    if (answer == Answer::good) {
+      f.own_answers.answered(*service_time);
+    } else {
+      f.own_answers.failed();
+    }
+    if (request.is_guest) s.count_work(f, request.peer, *service_time);
     ++f.served;
     const double weight = f.served <= service_time_warm_up ? 1.0 / static_cast<double>(f.served)
                                                            : service_time_weight;
@@ -787,7 +1004,14 @@ void Dispatcher::finished(RequestId id, std::optional<Micros> service_time, Inst
   s.end(id, now);
 }
 
-void Dispatcher::abandoned(RequestId id, Instant now) { state_->end(id, now); }
+void Dispatcher::abandoned(RequestId id, Instant now) {
+  State& s = *state_;
+  if (Request* request = s.requests.find(id);
+      request != nullptr && request->phase == Phase::at_peer) {
+    s.count_abandoned(*request, now);
+  }
+  s.end(id, now);
+}
 
 std::vector<RequestId> Dispatcher::started() {
   std::vector<RequestId> ids = std::exchange(state_->started, {});
@@ -796,6 +1020,20 @@ std::vector<RequestId> Dispatcher::started() {
 }
 
 std::vector<RequestId> Dispatcher::refused_in_queue() { return std::exchange(state_->refused, {}); }
+
+std::vector<RequestId> Dispatcher::stalled() {
+  std::vector<RequestId> ids = std::exchange(state_->stalled, {});
+  std::ranges::sort(ids);
+  const auto again = std::ranges::unique(ids);
+  ids.erase(again.begin(), again.end());
+  std::erase_if(ids, [this](RequestId id) {
+    const Request* request = state_->requests.find(id);
+    // One that has just come back may be elsewhere by now.
+    return request == nullptr || request->phase != Phase::at_peer ||
+           request->peer_state->outlier.ejected != Ejection::stalled;
+  });
+  return ids;
+}
 
 std::vector<std::pair<RequestId, Decision>> Dispatcher::moved() {
   return std::exchange(state_->moved, {});
@@ -864,6 +1102,17 @@ Micros Dispatcher::attempt_time_limit(const FunctionName& function, const NodeId
   return std::max(attempt_time_min, 4 * rtt + 2 * queue);
 }
 
+std::vector<std::pair<NodeId, Ejection>> Dispatcher::ejected(const FunctionName& function) const {
+  std::vector<std::pair<NodeId, Ejection>> result;
+  const auto found = state_->functions.find(function);
+  if (found == state_->functions.end()) return result;
+  for (const PeerLink& link : found->second.links) {
+    const Ejection why = link.state->outlier.ejected;
+    if (link.is_up && why != Ejection::none) result.emplace_back(link.to->id, why);
+  }
+  return result;
+}
+
 GatewayObservation Dispatcher::observe(Instant /*now*/) const {
   const State& s = *state_;
   GatewayObservation observation{
@@ -881,7 +1130,9 @@ GatewayObservation Dispatcher::observe(Instant /*now*/) const {
         .user_arrivals = f.user_arrivals,
         .guest_arrivals = f.guest_arrivals};
     for (const auto& [id, peer] : f.peers) {
-      if (!peer.counters.id.empty()) seen.peers.push_back(peer.counters);
+      if (peer.counters.id.empty()) continue;
+      seen.peers.push_back(peer.counters);
+      seen.peers.back().ejected = peer.is_up ? peer.outlier.ejected : Ejection::none;
     }
     observation.functions.push_back(std::move(seen));
   }

@@ -11,8 +11,12 @@
 ///             next decision. `serve` ends with finished(); anything can end with abandoned(). Any
 ///             call may free slots or refuse what waits: after it, started() hands out who may
 ///             start now, and refused_in_queue() who is over.
+/// Liveness    A neighbour that does much worse at a function than the others, ours included, gets no calls
+///             of it for a while, then one on trial; at most half of those that are up at a time, and
+///             never the last (outliers.hpp). Only the rule `spill` goes by it.
 /// Guarantees  A user is never refused while a local slot is free. A guest never waits in front of
-///             a user and is never forwarded. At most `attempts_max` different peers per user
+///             a user and is never forwarded. Of an organisation's guests never more than its limit are
+///             here at once. At most `attempts_max` different peers per user
 ///             request, paid from a budget that each user's call fills. In-flight never exceeds the slots, except for what
 ///             ran already when deploy() lowered them. Every request ends exactly once.
 /// Limits      queue_length_max requests in line per function and class, whatever their expected
@@ -34,6 +38,7 @@
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/base/random.hpp"
+#include "core/dataplane/outliers.hpp"
 #include "core/model/function.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
@@ -97,9 +102,15 @@ struct DispatcherSettings {
   friend bool operator==(const DispatcherSettings&, const DispatcherSettings&) = default;
 };
 
+/// How a function's answer was.
+enum class Answer : std::uint8_t {
+  good,
+  failed,  ///< Status 500 or above, or cut off.
+};
+
 class Dispatcher {
  public:
-  Dispatcher(DispatcherSettings settings, Random random);
+  Dispatcher(DispatcherSettings settings, Random random, OutlierSettings outliers = {});
   ~Dispatcher();
   Dispatcher(Dispatcher&&) noexcept;
   Dispatcher& operator=(Dispatcher&&) noexcept;
@@ -144,7 +155,8 @@ class Dispatcher {
 
   /// Served or failed by the function itself, here or at the peer. `service_time` (of local runs
   /// only) feeds the mean.
-  void finished(RequestId id, std::optional<Micros> service_time, Instant now);
+  void finished(RequestId id, std::optional<Micros> service_time, Instant now,
+                Answer answer = Answer::good);
 
   /// The user left, or the deadline passed. In any state.
   void abandoned(RequestId id, Instant now);
@@ -164,6 +176,10 @@ class Dispatcher {
   /// not_started().
   std::vector<RequestId> requests_at_lost_peers() const;
 
+  /// Requests that wait at a neighbour which was found stalled since the last call, and may run twice: report
+  /// each with lost(), if its body is still here.
+  std::vector<RequestId> stalled();
+
   /// Free admissions left for guests of a function: the value of DFaaS-Room.
   int room(const FunctionName& function, Instant now) const;
 
@@ -177,6 +193,10 @@ class Dispatcher {
   /// How long the head of an attempt at `peer` may take before it counts as unreachable:
   /// max(250 ms, 4 x RTT + twice the guest queue allowance there, which is a mean).
   [[nodiscard]] Micros attempt_time_limit(const FunctionName& function, const NodeId& peer) const;
+
+  /// Neighbours that get no calls of the function now, and why; by id.
+  [[nodiscard]] std::vector<std::pair<NodeId, Ejection>> ejected(
+      const FunctionName& function) const;
 
   /// Counters for the agent. `boot` is left empty for the caller to fill.
   [[nodiscard]] GatewayObservation observe(Instant now) const;

@@ -19,6 +19,7 @@
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/dataplane/dispatcher.hpp"
+#include "core/dataplane/outliers.hpp"
 #include "core/model/function.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
@@ -66,6 +67,8 @@ struct PeerState {
   int outstanding = 0;
   Instant full_until{};    ///< It refused a moment ago.
   Micros service_time{0};  ///< Of one run there, as the plan has it.
+  bool is_up = false;      ///< By the plan.
+  OutlierState outlier;
 };
 
 /// How one neighbour stands with all functions.
@@ -85,6 +88,28 @@ struct PeerLink {
   PeerHealth* health = nullptr;
 };
 
+/// Neighbours within their caps that found no slot lately: the last one, and the last other one.
+struct Pressure {
+  NodeId newest;
+  NodeId other;
+  Instant newest_at{};
+  Instant other_at{};
+
+  void note(const NodeId& guest, Instant now) {
+    if (guest != newest) {
+      other = newest;
+      other_at = newest_at;
+      newest = guest;
+    }
+    newest_at = now;
+  }
+  /// By somebody else than `guest`.
+  [[nodiscard]] bool is_on(const NodeId& guest, Micros memory, Instant now) const {
+    const NodeId& by = newest == guest ? other : newest;
+    return !by.empty() && now - (newest == guest ? other_at : newest_at) <= memory;
+  }
+};
+
 struct FunctionState;
 using Line = std::pmr::list<RequestId>;
 
@@ -98,6 +123,7 @@ struct PoolState {
   std::size_t requests = 0;  ///< Running or in line: while there are any, this must stay.
   Line users;                ///< In line, in order of arrival.
   Line guests;               ///< Behind all users.
+  Pressure pressure;
   std::vector<FunctionState*> members;  ///< Deployed functions, in order of deployment.
 
   [[nodiscard]] bool is_full() const { return in_flight >= slots; }
@@ -117,6 +143,7 @@ struct FunctionState {
   std::size_t guests_waiting = 0;
   double service_seconds = 0;
   std::uint64_t served = 0;
+  AnswerRecord own_answers;  ///< Of runs here.
   DecayingRate own_rate;
   std::uint64_t user_arrivals = 0;
   std::uint64_t guest_arrivals = 0;
@@ -138,11 +165,14 @@ struct alignas(64) Request {
   bool is_guest = false;
   bool waits_as_user = false;    ///< While queued: in which line.
   bool is_accepted = false;      ///< By the peer; while at_peer.
+  bool is_trial = false;         ///< Of a peer that is ejected; while at_peer.
   std::uint8_t tries = 0;        ///< How many of `tried` count.
   Line::iterator place_in_line;  ///< While queued.
   PeerState* peer_state = nullptr;
   PeerHealth* peer_health = nullptr;
-  NodeId peer;  ///< While at_peer.
+  int* of_organisation = nullptr;  ///< Of a guest: how many of its organisation are here.
+  NodeId peer;                     ///< While at_peer; of a guest, whose it is.
+  Instant sent{};                  ///< To the peer.
   std::array<const PeerHealth*, tries_max> tried{};
 
   [[nodiscard]] bool has_tried(const PeerHealth* peer_to_try) const {

@@ -81,6 +81,14 @@ void insist_on_order(const Fields& fields, std::string_view name, const List& li
   }
 }
 
+/// Names of organisations. What older nodes do not know, they take for `organisation` alone.
+std::vector<std::string> read_share_with(const Fields& fields) {
+  constexpr std::size_t name_length_max = 63;
+  std::vector<std::string> names = fields.texts("share_with", share_with_max, name_length_max);
+  insist_on_order(fields, "share_with", names, [](const std::string& name) { return name; });
+  return names;
+}
+
 json traits_json(const FunctionTraits& traits) {
   json out{{"share", to_text(traits.share)},
            {"match_by_name", traits.match_by_name},
@@ -89,6 +97,7 @@ json traits_json(const FunctionTraits& traits) {
   if (traits.max_rate) out["max_rate"] = traits.max_rate->per_second;
   if (traits.timeout) out["timeout_ms"] = traits.timeout->count();
   if (!traits.pool.empty()) out["pool"] = traits.pool;
+  if (!traits.share_with.empty()) out["share_with"] = traits.share_with;
   return out;
 }
 
@@ -99,6 +108,7 @@ FunctionTraits read_traits(const Fields& fields) {
   if (fields.has("timeout_ms"))
     traits.timeout = Millis{fields.integer("timeout_ms", 1, millis_max)};
   traits.share = fields.accept("share", parse_sharing(fields.text_or("share", 20, "organisation")));
+  traits.share_with = read_share_with(fields);
   traits.match_by_name = fields.flag_or("match_by_name", false);
   traits.retry_safe = fields.flag_or("retry_safe", false);
   traits.pool = fields.text_or("pool", pool_name_length_max, "");
@@ -146,6 +156,12 @@ constexpr std::array<std::pair<RoutingRule, std::string_view>, 3> routing_rules{
     {RoutingRule::shares, "shares"},
     {RoutingRule::rate, "rate"},
 }};
+constexpr std::array<std::pair<Ejection, std::string_view>, 4> ejection_words{{
+    {Ejection::none, "none"},
+    {Ejection::errors, "errors"},
+    {Ejection::slow, "slow"},
+    {Ejection::stalled, "stalled"},
+}};
 constexpr std::array<std::pair<GuestRule, std::string_view>, 3> guest_rules{{
     {GuestRule::home_first, "home_first"},
     {GuestRule::as_users, "as_users"},
@@ -185,7 +201,11 @@ PeerCounters read_counters(const Fields& fields) {
           .unreachable = read_count(fields, "unreachable"),
           .served = read_count(fields, "served"),
           .good = read_count(fields, "good"),
-          .answer_time = read_total(fields, "answer_us")};
+          .answer_time = read_total(fields, "answer_us"),
+          .work_for_us = read_total(fields, "work_for_us_us"),
+          .work_for_it = read_total(fields, "work_for_it_us"),
+          .ejections = read_count(fields, "ejections"),
+          .ejected = read_word(fields, "ejected", ejection_words)};
 }
 
 /// Untrusted bytes (an organisation's name comes from a certificate) must not stop the writing.
@@ -227,6 +247,7 @@ json offer_json(const FunctionOffer& offer) {
   json out{{"function", offer.function.full()}, {"digest", offer.digest}, {"slots", offer.slots}};
   if (offer.service_time.count() > 0) out["service_ms"] = offer.service_time.count();
   if (offer.share != Sharing::organisation) out["share"] = to_text(offer.share);
+  if (!offer.share_with.empty()) out["share_with"] = offer.share_with;
   if (!offer.pool.empty()) out["pool"] = offer.pool;
   if (offer.arrivals.per_second > 0) out["arrivals"] = offer.arrivals.per_second;
   return out;
@@ -240,6 +261,14 @@ json grant_json(const FunctionGrant& grant) {
 }
 
 }  // namespace
+
+std::string_view to_text(Ejection ejection) { return word_of(ejection, ejection_words); }
+
+std::optional<Ejection> parse_ejection(std::string_view text) {
+  const auto found =
+      std::ranges::find(ejection_words, text, &std::pair<Ejection, std::string_view>::second);
+  return found == ejection_words.end() ? std::nullopt : std::optional(found->first);
+}
 
 std::string plan_to_json(const RoutingPlan& plan) {
   json peers = json::array();
@@ -279,10 +308,15 @@ std::string plan_to_json(const RoutingPlan& plan) {
     if (function.displaced_ratio > 0) entry["displaced_ratio"] = function.displaced_ratio;
     functions.push_back(std::move(entry));
   }
+  json limits = json::array();
+  for (const OrganisationLimit& limit : plan.limits) {
+    limits.push_back({{"organisation", limit.organisation}, {"slots", limit.slots}});
+  }
   return compact(json{{"version", plan.version},
                       {"strategy", plan.strategy},
                       {"lifetime_ms", plan.lifetime.count()},
                       {"peers", peers},
+                      {"limits", limits},
                       {"functions", functions}});
 }
 
@@ -298,7 +332,13 @@ Result<RoutingPlan> plan_from_json(std::string_view text) {
     for (const Fields& function : fields.objects("functions", functions_max)) {
       plan.functions.push_back(read_function_plan(function));
     }
+    for (const Fields& limit : fields.objects("limits", peers_max)) {
+      plan.limits.push_back({.organisation = limit.text("organisation", 64),
+                             .slots = static_cast<int>(limit.integer("slots", 0, slots_max))});
+    }
     insist_on_order(fields, "peers", plan.peers, [](const auto& entry) { return entry.id; });
+    insist_on_order(fields, "limits", plan.limits,
+                    [](const auto& entry) { return entry.organisation; });
     insist_on_order(fields, "functions", plan.functions,
                     [](const auto& entry) { return entry.function; });
   });
@@ -317,7 +357,11 @@ std::string observation_to_json(const GatewayObservation& observation) {
                        {"unreachable", peer.unreachable},
                        {"served", peer.served},
                        {"good", peer.good},
-                       {"answer_us", peer.answer_time.count()}});
+                       {"answer_us", peer.answer_time.count()},
+                       {"work_for_us_us", peer.work_for_us.count()},
+                       {"work_for_it_us", peer.work_for_it.count()},
+                       {"ejections", peer.ejections},
+                       {"ejected", to_text(peer.ejected)}});
     }
     functions.push_back({{"function", function.function.full()},
                          {"digest", function.digest},
@@ -450,6 +494,7 @@ Result<ExchangeMessage> exchange_from_json(std::string_view text) {
                         .service_time = read_millis(entry, "service_ms", 0),
                         .share = entry.accept(
                             "share", parse_sharing(entry.text_or("share", 20, "organisation"))),
+                        .share_with = read_share_with(entry),
                         .pool = entry.text_or("pool", pool_name_length_max, ""),
                         .arrivals = read_rate(entry, "arrivals")});
     }

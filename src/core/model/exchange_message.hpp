@@ -36,8 +36,12 @@ struct FunctionOffer {
   int slots = 0;
   Millis service_time{0};  ///< 0 while unknown.
   Sharing share = Sharing::organisation;
+  std::vector<std::string>
+      share_with;    ///< With `organisation`: others that it is shared with; sorted.
   std::string pool;  ///< Offers of one node that name one pool share its slots; empty: its own.
   Rate arrivals;     ///< Of its own users, smoothed; 0 while unknown.
+
+  [[nodiscard]] ShareTerms terms() const { return {.share = share, .with = share_with}; }
 
   friend bool operator==(const FunctionOffer&, const FunctionOffer&) = default;
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -25,6 +26,23 @@ bool is_pool_name(std::string_view text) {
          text.find_first_not_of(
              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
              std::string_view::npos;
+}
+
+/// One of the three words, or organisations beside our own. False when it is neither.
+bool read_share(std::string_view text, FunctionTraits& traits) {
+  if (const auto share = parse_sharing(text)) {
+    traits.share = *share;
+    return true;
+  }
+  std::set<std::string> names;
+  for (const std::string_view entry : split(text, ',')) {
+    const std::string_view name = trim(entry);
+    if (!NodeName::parse(name) || parse_sharing(name)) return false;
+    names.emplace(name);
+  }
+  if (names.size() > share_with_max) return false;
+  traits.share_with.assign(names.begin(), names.end());
+  return true;
 }
 
 }  // namespace
@@ -54,6 +72,11 @@ bool admits(Sharing sharing, std::string_view organisation, std::string_view oth
          (sharing == Sharing::organisation && organisation == other);
 }
 
+bool ShareTerms::admits(std::string_view owner, std::string_view other) const {
+  return dfaas::admits(share, owner, other) ||
+         (share == Sharing::organisation && std::ranges::find(with, other) != with.end());
+}
+
 Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& labels) {
   FunctionTraits traits;
   for (const auto& [label, value] : labels) {
@@ -76,9 +99,11 @@ Result<FunctionTraits> parse_traits(const std::map<std::string, std::string>& la
       }
       traits.timeout = Millis{*timeout};
     } else if (label == "dfaas.share") {
-      const auto share = parse_sharing(value);
-      if (!share) return wrong(label, value, "node, organisation or federation");
-      traits.share = *share;
+      if (!read_share(value, traits)) {
+        return wrong(label, value,
+                     "node, organisation or federation, nor names of organisations such as "
+                     "acme,globex");
+      }
     } else if (label == "dfaas.match") {
       if (value != "digest" && value != "name") return wrong(label, value, "digest or name");
       traits.match_by_name = value == "name";

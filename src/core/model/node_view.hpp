@@ -52,6 +52,8 @@ struct NeighbourView {
   int slot = 0;
   bool up = false;  ///< Answers, and is not about to stop.
   Micros rtt{0};
+  bool is_refused = false;  ///< By our operator: no call of its users is taken here.
+  double weight = 1;        ///< > 0: its part where not all can have what they ask for.
   std::vector<NeighbourFunction> functions;  ///< Sorted by function.
 };
 

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/instant.hpp"
@@ -15,6 +17,18 @@
 #include "core/model/function.hpp"
 
 namespace dfaas {
+
+/// Why a neighbour gets no calls of a function for a while.
+enum class Ejection : std::uint8_t {
+  none,
+  errors,   ///< It fails much more often than the others.
+  slow,     ///< It takes much longer than the others. Still tried where nobody else is left.
+  stalled,  ///< It took calls, and nothing comes back.
+};
+
+std::string_view to_text(Ejection ejection);
+/// Nothing for a word that is none.
+std::optional<Ejection> parse_ejection(std::string_view text);
 
 /// How one neighbour treated our forwarded requests for one function.
 struct PeerCounters {
@@ -25,6 +39,11 @@ struct PeerCounters {
   std::uint64_t served = 0;       ///< Answered in full.
   std::uint64_t good = 0;         ///< Of those, with status 2xx.
   Micros answer_time{0};          ///< Of all answers together, from the forward to their end.
+  Micros work_for_us{
+      0};  ///< Slot time of what it answered well: as it tells, at most what we waited.
+  Micros work_for_it{0};  ///< Slot time of its users' calls here.
+  std::uint64_t ejections = 0;
+  Ejection ejected = Ejection::none;  ///< Now.
 
   friend bool operator==(const PeerCounters&, const PeerCounters&) = default;
 };

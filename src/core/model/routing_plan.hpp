@@ -79,11 +79,21 @@ struct FunctionPlan {
   friend bool operator==(const FunctionPlan&, const FunctionPlan&) = default;
 };
 
+/// Most calls of an organisation's nodes that may be here at once, running or in line.
+struct OrganisationLimit {
+  std::string organisation;
+  int slots = 0;
+
+  friend bool operator==(const OrganisationLimit&, const OrganisationLimit&) = default;
+};
+
 struct RoutingPlan {
   std::uint64_t version = 0;    ///< Grows with every plan of one agent.
   std::string strategy;         ///< A name of the strategy table.
   Millis lifetime{6000};        ///< After this long without a new plan, weights fall to the floor.
   std::vector<PeerPlan> peers;  ///< Sorted by id.
+  std::vector<OrganisationLimit>
+      limits;                           ///< Of organisations of `peers`; sorted. Others have none.
   std::vector<FunctionPlan> functions;  ///< Sorted; one deployed nowhere near is absent.
 
   friend bool operator==(const RoutingPlan&, const RoutingPlan&) = default;

@@ -78,9 +78,10 @@ Problem problem_of(const ScenarioNode& node, const Scenario& scenario) {
     return fmt::format("processors {} is not 0 to {}", node.processors,
                        scenario_limits::processors_max);
   }
-  if (node.lie &&
-      !(is_in(node.lie->advertise_factor, 0, 1e6) && is_in(node.lie->slowdown, 1, 1e6))) {
-    return "its lie has an advertise factor outside 0 to 1e6, or a slowdown outside 1 to 1e6";
+  if (node.lie && !(is_in(node.lie->advertise_factor, 0, 1e6) &&
+                    is_in(node.lie->slowdown, 1, 1e6) && is_in(node.lie->error_ratio, 0, 1))) {
+    return "its lie has an advertise factor outside 0 to 1e6, a slowdown outside 1 to 1e6, or an "
+           "error ratio outside 0 to 1";
   }
   return {};
 }

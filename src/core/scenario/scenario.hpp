@@ -21,6 +21,7 @@
 #include "core/base/result.hpp"
 #include "core/base/units.hpp"
 #include "core/model/function.hpp"
+#include "core/policy/policy.hpp"
 
 namespace dfaas {
 
@@ -86,9 +87,11 @@ struct ScenarioDeployment {
 
 /// A node that tells or does something other than it should.
 struct Lie {
-  double advertise_factor = 1;  ///< Of slots and grants, in what it tells.
-  bool refuses_guests = false;  ///< It answers every forwarded call `busy`.
-  double slowdown = 1;          ///< Of the service time of guests and users alike, >= 1.
+  double advertise_factor = 1;   ///< Of slots and grants, in what it tells.
+  bool refuses_guests = false;   ///< It answers every forwarded call `busy`.
+  double slowdown = 1;           ///< Of the service time of guests and users alike, >= 1.
+  double error_ratio = 0;        ///< Of its answers to guests, in [0, 1]: errors, worth nothing.
+  bool swallows_guests = false;  ///< It takes forwarded calls and never answers.
 
   friend bool operator==(const Lie&, const Lie&) = default;
 };
@@ -102,6 +105,7 @@ struct ScenarioNode {
   double power_max_watts = 10;
   std::string type;  ///< A word for people and usage models: "light", "mid", "heavy"; may be empty.
   std::optional<Lie> lie;
+  Policy policy;           ///< Of its operator.
   Micros joins_at{0};      ///< Before, it does not exist: no load, no links.
   bool runs_agent = true;  ///< Without, its users have the all-local behaviour.
   /// Processors that it may use; 0: all there are. Of the emulator: simulated slots do not slow each other.

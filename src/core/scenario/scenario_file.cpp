@@ -281,15 +281,26 @@ void read_power(const TomlTable& table, ScenarioNode& node) {
 }
 
 Lie read_lie(const TomlTable& table) {
-  table.allow_only({"advertise_factor", "refuses_guests", "slowdown"});
+  table.allow_only(
+      {"advertise_factor", "refuses_guests", "slowdown", "error_ratio", "swallows_guests"});
   return {.advertise_factor = table.number("advertise_factor", 0, factor_max, 1),
           .refuses_guests = table.flag("refuses_guests", false),
-          .slowdown = table.number("slowdown", 1, factor_max, 1)};
+          .slowdown = table.number("slowdown", 1, factor_max, 1),
+          .error_ratio = table.number("error_ratio", 0, 1, 0),
+          .swallows_guests = table.flag("swallows_guests", false)};
+}
+
+Policy read_policy(const TomlTable& table) {
+  table.allow_only({"allow", "deny", "limits", "credits"});
+  return {.allow = table.accept("allow", parse_partners(table.text("allow", ""))),
+          .deny = table.accept("deny", parse_partners(table.text("deny", ""))),
+          .limits = table.accept("limits", parse_guest_slots(table.text("limits", ""))),
+          .has_credits = table.flag("credits", false)};
 }
 
 void read_node(Reader& reader, const TomlTable& table) {
   table.allow_only({"name", "count", "organisation", "type", "slots", "pool", "functions",
-                    "function", "power", "lie", "joins_at", "agent", "processors"});
+                    "function", "power", "lie", "policy", "joins_at", "agent", "processors"});
   table.require("name", "a text such as \"light\"");
   ScenarioNode node;
   node.organisation = table.text("organisation", node.organisation);
@@ -298,6 +309,7 @@ void read_node(Reader& reader, const TomlTable& table) {
   read_deployments(reader, table, node);
   if (table.has("power")) read_power(table.table("power"), node);
   if (table.has("lie")) node.lie = read_lie(table.table("lie"));
+  if (table.has("policy")) node.policy = read_policy(table.table("policy"));
   node.joins_at = table.duration("joins_at", no_time);
   node.runs_agent = table.flag("agent", true);
   node.processors = table.number("processors", 0, scenario_limits::processors_max, 0);

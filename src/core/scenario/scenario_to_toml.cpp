@@ -140,9 +140,17 @@ void write_node(Writer& writer, const ScenarioNode& node, const Scenario& scenar
                                     node.power_max_watts));
   }
   if (node.lie) {
-    writer.raw("lie", fmt::format("{{ advertise_factor = {}, refuses_guests = {}, slowdown = {} }}",
-                                  node.lie->advertise_factor, node.lie->refuses_guests,
-                                  node.lie->slowdown));
+    writer.raw("lie",
+               fmt::format("{{ advertise_factor = {}, refuses_guests = {}, slowdown = {}, "
+                           "error_ratio = {}, swallows_guests = {} }}",
+                           node.lie->advertise_factor, node.lie->refuses_guests, node.lie->slowdown,
+                           node.lie->error_ratio, node.lie->swallows_guests));
+  }
+  if (node.policy != usual.policy) {
+    writer.raw("policy",
+               fmt::format("{{ allow = \"{}\", deny = \"{}\", limits = \"{}\", credits = {} }}",
+                           to_text(node.policy.allow), to_text(node.policy.deny),
+                           to_text(node.policy.limits), node.policy.has_credits));
   }
   writer.time_unless("joins_at", node.joins_at, Micros{0});
   if (!node.runs_agent) writer.raw("agent", "false");

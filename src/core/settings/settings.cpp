@@ -9,13 +9,14 @@
 
 #include "core/base/assert.hpp"
 #include "core/base/text.hpp"
+#include "core/policy/policy.hpp"
 
 namespace dfaas {
 namespace {
 
 using enum SettingKind;
 
-constexpr std::array<Setting, 71> table{{
+constexpr std::array<Setting, 75> table{{
     {"admin.bind", address, "", 0, 0, "", "127.0.0.1:8405",
      "where operators read /metrics, /healthz and status; keep it local", "AGENT_HTTPSERVER_PORT"},
     {"dispatcher.attempts_max", integer, "", 1, 8, "", "4",
@@ -162,6 +163,19 @@ constexpr std::array<Setting, 71> table{{
      "where the platform of platform.kind = openfaas listens", ""},
     {"platform.user", text, "", 0, 0, "", "admin",
      "user of the platform's API; empty for a platform without credentials", ""},
+    {"policy.allow", partners, "", 0, 0, "", "",
+     "the only organisations and nodes that may be neighbours; empty for all that are trusted", ""},
+    {"policy.credits", word, "", 0, 0, "no|yes", "no",
+     "where not all can have what they ask for, give more to organisations that served more of our "
+     "calls than we of theirs?",
+     ""},
+    {"policy.deny", partners, "", 0, 0, "", "",
+     "organisations and nodes that are never neighbours, whatever policy.allow says", ""},
+    {"policy.limits", guest_slots, "", 0, 0, "", "",
+     "most calls of an organisation's nodes that may be here at once, running or in line; * is "
+     "each "
+     "other organisation but our own; 0 takes none",
+     ""},
     {"sandbox.first_user", integer, "", 1000, 4200000000.0, "", "1900000000",
      "functions run under user and group numbers from here on, when the node runs as root; none of "
      "the next 60000 may belong to anybody",
@@ -220,6 +234,10 @@ std::string_view kind_text(SettingKind kind) {
     case local_url:
     case server_url:
       return "URL";
+    case partners:
+      return "list of organisations and ids";
+    case guest_slots:
+      return "list of limits";
   }
   return "text";
 }
@@ -242,6 +260,12 @@ std::string allowed(const Setting& setting) {
              "[::1]";
     case server_url:
       return "http://HOST, http://HOST:PORT or http://HOST:PORT/PATH, or the same with https";
+    case partners:
+      return "names of organisations and ids of nodes, separated by ',', or empty";
+    case guest_slots:
+      return "ORGANISATION=SLOTS or *=SLOTS with 0 to 100000 slots, separated by ',', each once, "
+             "or "
+             "empty";
     case text:
       return "a text of at most 4096 printable characters";
   }
@@ -278,6 +302,10 @@ bool is_valid(const Setting& setting, std::string_view value) {
       return value.empty() || parse_local_url(value);
     case server_url:
       return parse_server_url(value).has_value();
+    case partners:
+      return parse_partners(value).has_value();
+    case guest_slots:
+      return parse_guest_slots(value).has_value();
     case text:
       return value.size() <= 4096 && std::ranges::all_of(value, [](char letter) {
                return static_cast<unsigned char>(letter) >= 0x20 && letter != 0x7f;

@@ -28,7 +28,9 @@ enum class SettingKind : std::uint8_t {
   address,
   optional_address,
   local_url,
-  server_url
+  server_url,
+  partners,    ///< As core/policy reads them.
+  guest_slots  ///< The same.
 };
 
 struct Setting {

@@ -158,6 +158,7 @@ class Planner {
   }
 
   static bool is_taker(const Sharer& sharer) {
+    if (sharer.node->is_refused) return false;
     return sharer.function->asked.per_second > 0 || (sharer.node->up && sharer.function->slots > 0);
   }
 
@@ -166,14 +167,16 @@ class Planner {
   /// shares the function is admitted, before it first asks, too.
   void add_grants(const Pool& pool) {
     std::vector<double> asks;  // Slot-seconds per second.
+    std::vector<double> weights;
     double takers = 0;
     for (const Part* part : pool.parts) {
       for (const Sharer& sharer : part->sharers) {
         asks.push_back(sharer.function->asked.per_second * part->service);
-        takers += is_taker(sharer) ? 1 : 0;
+        weights.push_back(sharer.node->weight);
+        takers += is_taker(sharer) ? sharer.node->weight : 0;
       }
     }
-    const std::vector<double> granted = water_fill(asks, pool.headroom());
+    const std::vector<double> granted = water_fill(asks, weights, pool.headroom());
     double sum = 0;
     for (const double share : granted) sum += share;
     const double left = takers > 0 ? std::max(0.0, pool.headroom() - sum) / takers : 0;
@@ -183,7 +186,8 @@ class Planner {
         const NodeId& id = sharer.node->id;
         // What was asked, to the last digit: a grant never exceeds the ask.
         const Rate grant{std::min(*share++ / part->service, sharer.function->asked.per_second)};
-        const Rate gift{is_taker(sharer) ? std::min(left / part->service, rate_max) : 0};
+        const Rate gift{
+            is_taker(sharer) ? std::min(left * sharer.node->weight / part->service, rate_max) : 0};
         if (is_taker(sharer)) {
           result_.grants[id].push_back(
               {.function = part->view->function, .granted = grant, .left = gift});
@@ -191,7 +195,8 @@ class Planner {
         // Slots come free faster than grants are told: so anybody may have a part of the pool. Own
         // users come first whatever the cap; it keeps one neighbour from taking what others need.
         const double cap = 2 * grant.per_second + gift.per_second + guest_burst_per_second +
-                           knobs_.guest_cap_ratio * pool.usable / part->service;
+                           knobs_.guest_cap_ratio * std::min(1.0, sharer.node->weight) *
+                               pool.usable / part->service;
         part->plan.guests.push_back({.id = id, .rate = Rate{std::min(cap, rate_max)}});
       }
     }

@@ -21,6 +21,7 @@
 #include "core/control/external_observer.hpp"
 #include "core/json/fields.hpp"
 #include "core/strategy/external_model.hpp"
+#include "live/files/files.hpp"
 #include "live/haproxy/front_door.hpp"
 #include "live/membership/membership.hpp"
 #include "live/net/listener.hpp"
@@ -46,6 +47,7 @@ constexpr Micros proof_retry_gossip_max{120'000'000};  ///< Anybody may name tho
 constexpr Micros goodbye_patience{2'000'000};          ///< Its last calls finish all the same.
 constexpr Micros silence_patience{10'000'000};  ///< Then a neighbour gives way to others that wait.
 constexpr Micros reproof_period{300'000'000};   ///< Of neighbours that are up.
+constexpr Millis credits_period{60'000};        ///< Between two savings of the credits.
 constexpr std::size_t local_bytes_max = 16U << 20U;
 constexpr std::size_t trust_bytes_max = 512U << 10U;  ///< Of certificates and lists of the revoked.
 
@@ -71,6 +73,7 @@ struct Candidate {
   bool was_up = false;
   bool is_loss_counted = false;
   bool is_doubted = false;  ///< Whom we trust has changed since the proof.
+  bool is_denied = false;   ///< A member, but our operator wants none of it.
   Micros retry = proof_retry_min;
   std::string last_complaint;
 
@@ -178,6 +181,8 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   bool is_installing = false;
   bool stopping = false;
   std::uint64_t malformed = 0;
+  std::map<std::string, CreditAccount> saved_credits;
+  bool is_unsaved_told = false;
   std::optional<UnixAcceptor> peer_acceptor;
   std::optional<UnixAcceptor> local_acceptor;
   std::optional<UnixAcceptor> join_acceptor;
@@ -296,6 +301,31 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       co_await observe_once(self);
       self->step(HeartbeatElapsed{});
       co_await pause(self->settings.controller.heartbeat);
+    }
+  }
+
+  // --- credits
+
+  /// What others did for us outlives a restart.
+  void save_credits() {
+    const auto& accounts = controller.credits();
+    if (accounts == saved_credits) return;
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    const SavedCredits newest{
+        .unix_seconds = std::chrono::duration_cast<std::chrono::seconds>(since).count(),
+        .accounts = accounts};
+    auto done = write_file(settings.directory.credits(), credits_to_json(newest), 0600);
+    if (done) {
+      saved_credits = accounts;
+    } else if (!std::exchange(is_unsaved_told, true)) {
+      log_event(LogLevel::warn, "credits_not_saved", {{"why", done.error().message}});
+    }
+  }
+
+  static asio::awaitable<void> credits_loop(std::shared_ptr<State> self) {
+    while (!self->stopping) {
+      co_await pause(credits_period);
+      self->save_credits();
     }
   }
 
@@ -633,6 +663,15 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     self->trust->greet(proved.id);
   }
 
+  /// Whom an agent with other settings admitted, and this one denies.
+  static asio::awaitable<void> shut_out(std::shared_ptr<State> self, NodeId id) {
+    const int slot = self->front_door.slot_of(id);
+    if (slot == 0 || self->slot_of(id) == slot) co_return;
+    if (auto done = co_await self->front_door.dismiss(slot); !done) {
+      log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
+    }
+  }
+
   static asio::awaitable<void> dismiss(std::shared_ptr<State> self,
                                        std::shared_ptr<Candidate> candidate) {
     if (candidate->slot == 0) co_return;
@@ -693,7 +732,14 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     candidate->next_proof = now() + candidate->retry;
     if (proved) {
       const std::string complaint = self->trust->complaint_of(proved->id, proved->organisation);
-      if (!complaint.empty()) proved = fail(ErrorCode::denied, complaint);
+      const std::string denial =
+          self->settings.controller.policy.complaint_of(proved->id, proved->organisation);
+      candidate->is_denied = complaint.empty() && !denial.empty();
+      const NodeId proved_id = proved->id;
+      if (candidate->is_denied) co_await shut_out(self, proved_id);
+      if (!complaint.empty() || candidate->is_denied) {
+        proved = fail(ErrorCode::denied, complaint.empty() ? denial : complaint);
+      }
     }
     const bool was_doubted = std::exchange(candidate->is_doubted, false);
     if (!proved) {
@@ -706,7 +752,9 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       candidate->retry = std::min(2 * candidate->retry, retry_max);
       if (proved.error().message != candidate->last_complaint) {
         candidate->last_complaint = proved.error().message;
-        log_event(LogLevel::warn, "candidate_not_proved", {{"why", proved.error().message}});
+        log_event(candidate->is_denied ? LogLevel::info : LogLevel::warn,
+                  candidate->is_denied ? "neighbour_denied" : "candidate_not_proved",
+                  {{"address", candidate->address.text()}, {"why", proved.error().message}});
       }
       co_return;
     }
@@ -938,6 +986,12 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                           {"slot", neighbour.slot},
                           {"rtt_ms", to_millis(neighbour.rtt)},
                           {"functions", functions}};
+      if (neighbour.held_for.count() > 0) peer["held_ms"] = to_millis(neighbour.held_for);
+      if (settings.controller.policy.has_credits) peer["weight"] = neighbour.weight;
+      for (const auto& [function, why] : neighbour.ejected) {
+        peer["ejected"].push_back({{"function", function.full()}, {"why", to_text(why)}});
+      }
+      if (neighbour.guest_slots) peer["guest_slots"] = *neighbour.guest_slots;
       if (neighbour.last_message_age) {
         peer["last_message_ms"] = to_millis(*neighbour.last_message_age);
       }
@@ -948,7 +1002,9 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       if (candidate->is_self || candidate->slot > 0) continue;
       if (candidate->proved && candidate->last_complaint.empty())
         continue;  // A member all the same.
-      unproved.push_back({{"address", address}, {"why", candidate->last_complaint}});
+      unproved.push_back({{"address", address},
+                          {"denied", candidate->is_denied},
+                          {"why", candidate->last_complaint}});
     }
     nlohmann::json own = nlohmann::json::array();
     for (const FunctionObservation& function : seen.functions) {
@@ -960,6 +1016,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     return json_text({{"peers", peers},
                       {"functions", own},
                       {"pushed_changes", pushes},
+                      {"credits", credits_json()},
                       {"unproved", unproved},
                       {"strategy", strategy},
                       {"organisation", settings.controller.organisation},
@@ -967,6 +1024,16 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                       {"heartbeat_ms", settings.controller.heartbeat.count()},
                       {"malformed_messages", malformed},
                       {"dropped_messages", controller.dropped_events()}});
+  }
+
+  [[nodiscard]] nlohmann::json credits_json() const {
+    nlohmann::json result = nlohmann::json::array();
+    for (const auto& [organisation, account] : controller.credits()) {
+      result.push_back({{"organisation", organisation},
+                        {"for_us_s", account.for_us},
+                        {"for_them_s", account.for_them}});
+    }
+    return result;
   }
 
   /// Everybody who was ever named and may still be there.
@@ -993,7 +1060,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
           {"name", candidate->label("name")},
           {"sources", sources},
           {"neighbour", candidate->slot > 0},
-          {"state", candidate->proved ? "proved" : "unproved"},
+          {"state", candidate->is_denied ? "denied" : (candidate->proved ? "proved" : "unproved")},
           {"why", candidate->last_complaint}};
       if (candidate->proved) {
         member["organisation"] = candidate->proved->organisation;
@@ -1027,6 +1094,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   static asio::awaitable<void> say_goodbye(std::shared_ptr<State> self,
                                            std::function<void()> done) {
     self->step(DrainRequested{});
+    self->save_credits();
     std::ignore = co_await call_local(self->control(), "POST", "/v1/drain", "");
     // Neighbours have heard it once the exchanges are through; their answers end the wait.
     const Instant patience_end = now() + 2 * Micros(self->settings.controller.heartbeat);
@@ -1072,9 +1140,12 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
   state->tasks.spawn(State::heartbeat_loop(state));
   state->tasks.spawn(State::watch_loop(state));
   state->tasks.spawn(State::membership_loop(state));
+  state->tasks.spawn(State::credits_loop(state));
   if (state->settings.model) state->tasks.spawn(State::model_loop(state));
   return std::unique_ptr<Agent>(new Agent(std::move(state)));
 }
+
+void Agent::keep_credits() { state_->save_credits(); }
 
 void Agent::stop(std::function<void()> done) {
   state_->stopping = true;

@@ -49,6 +49,9 @@ class Agent {
   Agent(Agent&&) = delete;
   Agent& operator=(Agent&&) = delete;
 
+  /// Writes down what must outlive this agent; before another one takes its place.
+  void keep_credits();
+
   /// Tells neighbours and the gateway that this node is about to stop, then calls back.
   void stop(std::function<void()> done);
 

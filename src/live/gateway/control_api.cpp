@@ -106,6 +106,21 @@ asio::awaitable<void> serve_observation(GatewayCore* core, ServerConnection* con
   co_await respond_json(connection, 200, observation_to_json(core->observe()));
 }
 
+std::vector<GatewayMetrics::Ejected> ejected_of(const GatewayCore& core) {
+  std::vector<GatewayMetrics::Ejected> result;
+  const GatewayObservation seen = core.dispatcher.observe(now());
+  for (const FunctionObservation& function : seen.functions) {
+    for (const PeerCounters& peer : function.peers) {
+      if (peer.ejections == 0) continue;
+      result.push_back({.function = function.function.full(),
+                        .peer = core.name_of(peer.id),
+                        .why = peer.ejected,
+                        .times = peer.ejections});
+    }
+  }
+  return result;
+}
+
 asio::awaitable<void> install_plan(GatewayCore* core, ServerConnection* connection) {
   auto body = co_await read_whole_body(connection, plan_bytes_max);
   auto plan = body ? plan_from_json(*body) : Result<RoutingPlan>(pass_on(std::move(body)));
@@ -154,6 +169,7 @@ asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connectio
                                   .failures = platform->failures,
                                   .refused_connections = platform->refused_connections});
     }
+    core->metrics.set_ejected(ejected_of(*core));
     if (const auto certificate = own_certificate(*core)) {
       core->metrics.set_certificate_end(certificate->valid_until);
     }

@@ -190,6 +190,12 @@ void note(const CallPtr& call, std::string where, std::string what, Instant sinc
   call->steps.push_back({std::move(where), std::move(what), now() - since});
 }
 
+/// As neighbours are judged: what the function answers below 500 is its own affair.
+Answer answer_of(int status, bool is_complete) {
+  constexpr int server_error = 500;
+  return is_complete && status < server_error ? Answer::good : Answer::failed;
+}
+
 bool is_good(int status) { return status >= 200 && status < 300; }
 
 /// A neighbour's answer to a call of our users, for the agent.
@@ -244,6 +250,14 @@ void record_end(GatewayCore* core, const Call& call, GatewayMetrics::End end) {
       .number = call.recorded_as, .result = results.at(static_cast<std::size_t>(end))}));
 }
 
+/// Neighbours that were passed over, for those who ask why.
+void note_ejected(const GatewayCore& core, const CallPtr& call) {
+  for (const auto& [peer, why] : core.dispatcher.ejected(call->function)) {
+    call->steps.push_back(
+        {core.name_of(peer), "set aside: " + std::string(to_text(why)), Micros{0}});
+  }
+}
+
 /// Does what the rules say until the call is over.
 asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decision) {
   for (;;) {
@@ -277,7 +291,7 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
           continue;
         }
         note(call, "here", end.by == "here" ? "served" : end.by, since);
-        core->dispatcher.finished(call->id, end.service_time, now());
+        core->dispatcher.finished(call->id, end.service_time, now(), answer_of(end.status, true));
         record_run(core, *call, now() - call->slot_since.value_or(since));
         core->pump();
         co_return end;
@@ -294,7 +308,8 @@ asio::awaitable<CallEnd> follow(GatewayCore* core, CallPtr call, Decision decisi
         core->metrics.forward(call->label, peer_name, "served");
         note(call, peer_name, "served", since);
         count_answer(core, call, peer, forward, now() - since);
-        core->dispatcher.finished(call->id, std::nullopt, now());
+        core->dispatcher.finished(call->id, std::nullopt, now(),
+                                  answer_of(forward.status, forward.complete));
         core->pump();
         if (forward.complete) {
           co_return CallEnd{.end = GatewayMetrics::End::served_by_peer,
@@ -440,6 +455,7 @@ asio::awaitable<void> serve_function_call(GatewayCore* core, ServerConnection* c
         is_user ? core->dispatcher.arrive_user(call->id, call->function, now())
                 : core->dispatcher.arrive_guest(call->id, call->function, terms.digest, call->from,
                                                 terms.time_left, now());
+    if (is_user && decision.kind != Decision::Kind::serve) note_ejected(*core, call);
     core->pump();  // An arrival may let others start who waited for the home reserve to fade.
     end = co_await follow(core, call, decision);
   }

@@ -352,6 +352,14 @@ void GatewayCore::pump() {
       found->second->wake.cancel();
     }
   }
+  for (const RequestId id : dispatcher.stalled()) {
+    const auto found = calls.find(id);
+    // One whose answer has begun, or whose body is gone, can only go on waiting.
+    if (found == calls.end() || found->second->answer_begun || !found->second->body_complete)
+      continue;
+    found->second->peer_lost = true;
+    found->second->interrupt();
+  }
   for (const RequestId id : dispatcher.refused_in_queue()) {
     if (const auto found = calls.find(id); found != calls.end()) {
       found->second->removed = true;

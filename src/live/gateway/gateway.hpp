@@ -55,10 +55,11 @@ struct GatewaySettings {
   std::filesystem::path function_secrets;    ///< Directory of the functions' secrets.
   std::filesystem::path async_database;      ///< Asynchronous calls.
   std::filesystem::path certificate;         ///< Of the node, to tell how long it is valid.
-  Endpoint egress;                           ///< Front door socket towards neighbours.
-  Endpoint async;               ///< Our own socket, where asynchronous calls are delivered.
-  Millis exec_timeout{60'000};  ///< Of a function without `dfaas.timeout_ms`.
-  Millis head_timeout{15'000};  ///< Silence between requests of one connection.
+  std::filesystem::path authorities;  ///< Of the organisations that functions may be shared with.
+  Endpoint egress;                    ///< Front door socket towards neighbours.
+  Endpoint async;                     ///< Our own socket, where asynchronous calls are delivered.
+  Millis exec_timeout{60'000};        ///< Of a function without `dfaas.timeout_ms`.
+  Millis head_timeout{15'000};        ///< Silence between requests of one connection.
   std::uint64_t request_bytes_max = 1ULL << 30U;
   std::uint64_t system_body_bytes_max = 1ULL << 20U;
   std::size_t async_calls_max = 100'000;           ///< That wait.

@@ -86,6 +86,19 @@ struct GatewayMetrics::State {
           .Name("dfaas_gateway_guests_total")
           .Help("Calls that neighbours sent, by function, neighbour and outcome")
           .Register(registry);
+  Family<Gauge>& peer_ejected =
+      BuildGauge()
+          .Name("dfaas_gateway_peer_ejected")
+          .Help("1 while a neighbour gets no calls of a function, by reason: errors, slow, stalled")
+          .Register(registry);
+  Family<Counter>& ejections =
+      BuildCounter()
+          .Name("dfaas_gateway_ejections_total")
+          .Help(
+              "How often a neighbour was set aside for a function, because it did much worse "
+              "than the others")
+          .Register(registry);
+  std::map<std::pair<std::string, std::string>, std::uint64_t> ejections_seen;
   Family<Gauge>& slots = BuildGauge()
                              .Name("dfaas_gateway_slots")
                              .Help("Calls of a function that may run at once on this node")
@@ -267,6 +280,24 @@ void GatewayMetrics::set_platform(const PlatformCounters& counters) {
   count(s.platform_readings.Add({{"result", "good"}}), counters.readings - counters.failures);
   count(s.platform_readings.Add({{"result", "failed"}}), counters.failures);
   count(s.platform_refused.Add({}), counters.refused_connections);
+}
+
+void GatewayMetrics::set_ejected(const std::vector<Ejected>& ejected) {
+  State& s = *state_;
+  for (const Ejected& one : ejected) {
+    for (const Ejection why : {Ejection::errors, Ejection::slow, Ejection::stalled}) {
+      s.peer_ejected
+          .Add({{"function_name", one.function},
+                {"peer", one.peer},
+                {"reason", std::string(to_text(why))}})
+          .Set(one.why == why ? 1 : 0);
+    }
+    Counter& total = s.ejections.Add({{"function_name", one.function}, {"peer", one.peer}});
+    // One that left and came back begins at zero.
+    std::uint64_t& before = s.ejections_seen[{one.function, one.peer}];
+    total.Increment(static_cast<double>(one.times >= before ? one.times - before : one.times));
+    before = one.times;
+  }
 }
 
 void GatewayMetrics::set_certificate_end(std::chrono::sys_seconds end) {

@@ -11,10 +11,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
 #include "core/model/model_counters.hpp"
+#include "core/model/observation.hpp"
 #include "live/async/async_call.hpp"
 
 namespace dfaas {
@@ -57,6 +59,14 @@ class GatewayMetrics {
     std::uint64_t refused_connections = 0;
   };
   void set_platform(const PlatformCounters& counters);
+  /// Neighbours that get no calls of a function for a while; those that once did not stay shown.
+  struct Ejected {
+    std::string function;
+    std::string peer;
+    Ejection why = Ejection::none;
+    std::uint64_t times = 0;  ///< Since the neighbour is one.
+  };
+  void set_ejected(const std::vector<Ejected>& ejected);
   /// When the node's certificate ends.
   void set_certificate_end(std::chrono::sys_seconds end);
   [[nodiscard]] double invocations(const std::string& function) const;

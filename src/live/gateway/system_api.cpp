@@ -7,8 +7,10 @@
 
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -16,6 +18,7 @@
 #include "core/http/origin.hpp"
 #include "core/openfaas/status.hpp"
 #include "live/gateway/platform.hpp"
+#include "live/pki/trust_bundle.hpp"
 #include "live/runtime/sandbox_status.hpp"
 #include "live/telemetry/log.hpp"
 
@@ -73,6 +76,25 @@ asio::awaitable<void> list_functions(GatewayCore* core, ServerConnection* connec
   co_await respond_json(connection, 200, function_list_json(statuses));
 }
 
+/// A mistyped organisation must not be silently without effect. Only of new deployments: those in the
+/// database start, whoever is trusted by now.
+Result<void> check_share(const GatewayCore& core, const FunctionTraits& traits) {
+  if (traits.share_with.empty()) return {};
+  const auto bundle = TrustBundle::read(core.settings.authorities);
+  if (!bundle) return tl::unexpected(bundle.error());
+  for (const std::string& organisation : traits.share_with) {
+    if (bundle->find(organisation) != nullptr) continue;
+    std::vector<std::string> known;
+    for (const TrustedAuthority& authority : bundle->authorities()) {
+      known.push_back(authority.organisation);
+    }
+    return fail(ErrorCode::invalid_input,
+                fmt::format("label dfaas.share: organisation {} is not trusted here: {} are",
+                            in_quotes(organisation), fmt::join(known, ", ")));
+  }
+  return {};
+}
+
 /// Stores first: what the database refuses changes nothing.
 asio::awaitable<void> deploy(GatewayCore* core, ServerConnection* connection, std::string text,
                              bool must_exist) {
@@ -114,6 +136,10 @@ asio::awaitable<void> deploy(GatewayCore* core, ServerConnection* connection, st
   auto prepared = prepare(*core, std::move(*deployment), created, replicas, std::move(*container));
   if (!prepared) {
     co_await respond_error(connection, std::move(prepared).error());
+    co_return;
+  }
+  if (auto shared = check_share(*core, prepared->traits); !shared) {
+    co_await respond_error(connection, std::move(shared).error());
     co_return;
   }
   prepared->change = change;

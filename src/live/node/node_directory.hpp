@@ -56,6 +56,7 @@ class NodeDirectory {
   [[nodiscard]] Path agent_socket() const { return run() / "agent.sock"; }
   [[nodiscard]] Path serf_config() const { return run() / "serf.json"; }
   [[nodiscard]] Path serf_log() const { return run() / "serf.log"; }
+  [[nodiscard]] Path credits() const { return state() / "credits.json"; }
   [[nodiscard]] Path serf_snapshot() const { return state() / "serf.snapshot"; }
   [[nodiscard]] Path function_database() const { return state() / "functions.db"; }
   [[nodiscard]] Path async_database() const { return state() / "async.db"; }

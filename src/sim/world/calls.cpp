@@ -11,6 +11,7 @@
 namespace dfaas {
 namespace {
 
+constexpr std::uint64_t error_purpose = 7;
 constexpr RequestId guest_bit = RequestId{1} << 63U;
 constexpr unsigned index_bits = 32;
 /// Work that the processor gets to sooner than this is done at once: an event less, an error unseen.
@@ -158,6 +159,7 @@ void World::count_end(const Call& call, CallEnd how, bool is_late) {
 
 /// Starts those whom the dispatcher gave a slot.
 void World::pump(NodeIndex at) {
+  for (const RequestId id : nodes_[at].dispatcher->stalled()) lose_at_peer(ticket_of(id));
   for (const RequestId id : nodes_[at].dispatcher->started()) {
     if ((id & guest_bit) != 0) {
       start_guest(guest_ticket_of(id));
@@ -329,7 +331,8 @@ void World::end_guest(Ticket ticket) {
   if (const Call* call = at_peer(guest.call, guest.attempt)) {
     const auto delay =
         links_.delay_repeated(guest.node, guest.origin, links_.between(guest.origin, guest.node));
-    if (delay) {
+    const auto& lie = scenario_.nodes[guest.node].lie;
+    if (delay && !(lie && lie->swallows_guests)) {
       after(*delay,
             {.what = Happening::answer_arrived, .attempt = guest.attempt, .subject = guest.call});
     } else {
@@ -337,6 +340,14 @@ void World::end_guest(Ticket ticket) {
     }
   }
   pump(guest.node);
+}
+
+/// Of a peer that lies: drawn for each call, whatever else happens.
+bool World::is_answered_with_error(const Call& call) const {
+  const auto& lie = scenario_.nodes[call.peer].lie;
+  if (!lie || lie->error_ratio <= 0) return false;
+  Random random = random_stream(options_.seed, error_purpose, call.id);
+  return uniform(random, 0, 1) < lie->error_ratio;
 }
 
 void World::drop_guest(Ticket ticket) {

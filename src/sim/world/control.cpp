@@ -32,7 +32,8 @@ void World::start_agent(NodeIndex at) {
                          .organisation = spec.organisation,
                          .boot = fmt::format("b{}", node.boots),
                          .period = options_.effective_period() / plans_per_period,
-                         .heartbeat = options_.heartbeat},
+                         .heartbeat = options_.heartbeat,
+                         .policy = spec.policy},
       strategy_, random_stream(options_.seed, controller_purpose + boot, at));
   for (const Links::Neighbour& neighbour : links_.neighbours_of(at)) {
     const ScenarioNode& other = scenario_.nodes[neighbour.node];
@@ -209,6 +210,13 @@ void World::receive_exchange(Ticket ticket) {
           {.what = Happening::exchange_failed, .subject = messages_.add(std::move(message))});
     return;
   }
+  if (!node.controller->knows(ids_[message.from])) {
+    // As the front door says to whom its agent did not admit.
+    message.is_disowned = true;
+    after(links_.rtt(message.link) / 2,
+          {.what = Happening::exchange_failed, .subject = messages_.add(std::move(message))});
+    return;
+  }
   auto actions = node.controller->step(
       now(), ExchangeArrived{.from = ids_[message.from], .message = std::move(message.content)});
   act(message.to, std::move(actions), &message);
@@ -226,8 +234,9 @@ void World::receive_answer(Ticket ticket) {
 void World::fail_exchange(Ticket ticket) {
   const Message message = messages_.take(ticket);
   if (!nodes_[message.from].controller) return;
-  step(message.from,
-       ExchangeFailed{.to = ids_[message.to], .only_agent_away = message.only_agent_away});
+  step(message.from, ExchangeFailed{.to = ids_[message.to],
+                                    .only_agent_away = message.only_agent_away,
+                                    .is_disowned = message.is_disowned});
 }
 
 /// What a liar tells is not what it has.

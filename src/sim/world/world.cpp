@@ -96,8 +96,10 @@ void World::happen(const Event& event) {
       return hear_refusal(subject, event);
     case Happening::answer_arrived:
       if (Call* call = at_peer(subject, event.attempt)) {
-        nodes_[load_of(*call).node].dispatcher->finished(call->id, std::nullopt, now());
-        close(subject, CallEnd::served_by_peer);
+        const bool is_error = is_answered_with_error(*call);
+        nodes_[load_of(*call).node].dispatcher->finished(call->id, std::nullopt, now(),
+                                                         is_error ? Answer::failed : Answer::good);
+        close(subject, is_error ? CallEnd::lost : CallEnd::served_by_peer);
       }
       return;
     case Happening::try_timed_out:

@@ -134,6 +134,7 @@ class World {
     Instant sent{};
     std::size_t link = 0;
     bool only_agent_away = false;
+    bool is_disowned = false;
     ExchangeMessage content;
   };
 
@@ -168,6 +169,7 @@ class World {
   void time_out(Ticket ticket);
   void lose_at_peer(Ticket ticket);
   void cancel_guest(const Call& call);
+  [[nodiscard]] bool is_answered_with_error(const Call& call) const;
   void drop_guest(Ticket ticket);
   void close(Ticket ticket, CallEnd how);
   void count_end(const Call& call, CallEnd how, bool is_late);

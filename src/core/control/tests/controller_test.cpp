@@ -76,11 +76,12 @@ class ControllerTest : public testing::Test {
  protected:
   ControllerTest() : controller_(make("agent1")) {}
 
-  static Controller make(std::string boot) {
+  static Controller make(std::string boot, Policy policy = {}) {
     return Controller({.self = self,
                        .name = *NodeName::parse("me"),
                        .organisation = "org",
-                       .boot = std::move(boot)},
+                       .boot = std::move(boot),
+                       .policy = std::move(policy)},
                       *find_strategy("grant_and_spill"), Random{1});
   }
 
@@ -506,6 +507,8 @@ struct SharingCase {
   bool by_name;
   bool goes_out;
   bool comes_in;
+  std::vector<std::string> we_name;
+  std::vector<std::string> they_name;
 };
 
 class SharingRules : public ControllerTest, public testing::WithParamInterface<SharingCase> {};
@@ -514,11 +517,13 @@ TEST_P(SharingRules, DecideWhoMayStandIn) {
   const SharingCase& c = GetParam();
   GatewayObservation seen = gateway(0);
   seen.functions[0].traits.share = c.ours;
+  seen.functions[0].traits.share_with = c.we_name;
   seen.functions[0].traits.match_by_name = c.by_name;
   step(0, Observed{seen});
   admit(0.1, peer, c.their_organisation);
   ExchangeMessage message = says(1);
   message.functions.edit()[0].share = c.theirs;
+  message.functions.edit()[0].share_with = c.they_name;
   message.functions.edit()[0].digest = c.their_digest;
   answered(0.3, message);
   step(0.5, HeartbeatElapsed{});
@@ -539,8 +544,118 @@ INSTANTIATE_TEST_SUITE_P(
         SharingCase{"only_we_share_widely", to_all, to_org, "else", "code", false, false, false},
         SharingCase{"both_share_widely", to_all, to_all, "else", "code", false, true, true},
         SharingCase{"other_code", to_org, to_org, "org", "other", false, false, false},
-        SharingCase{"other_code_by_name", to_org, to_org, "org", "other", true, true, true}),
+        SharingCase{"other_code_by_name", to_org, to_org, "org", "other", true, true, true},
+        SharingCase{"both_name_each_other",
+                    to_org,
+                    to_org,
+                    "else",
+                    "code",
+                    false,
+                    true,
+                    true,
+                    {"else"},
+                    {"org"}},
+        SharingCase{
+            "only_we_name_it", to_org, to_org, "else", "code", false, false, false, {"else"}, {}},
+        SharingCase{
+            "only_it_names_us", to_org, to_org, "else", "code", false, false, false, {}, {"org"}},
+        SharingCase{"we_name_it_it_shares_widely",
+                    to_org,
+                    to_all,
+                    "else",
+                    "code",
+                    false,
+                    true,
+                    true,
+                    {"else"},
+                    {}},
+        SharingCase{"another_is_named",
+                    to_org,
+                    to_all,
+                    "else",
+                    "code",
+                    false,
+                    false,
+                    false,
+                    {"third"},
+                    {}}),
     [](const auto& tested) { return tested.param.name; });
+
+// --- what the operator decided about others
+
+GatewayObservation shared_gateway() {
+  GatewayObservation seen = gateway(0);
+  seen.functions[0].traits.share = Sharing::federation;
+  return seen;
+}
+
+ExchangeMessage asks_widely(std::uint64_t sequence, double rate) {
+  ExchangeMessage message = asks(sequence, rate);
+  message.functions.edit()[0].share = Sharing::federation;
+  return message;
+}
+
+TEST_F(ControllerTest, HasNoNeighbourWhomTheOperatorDenies) {
+  controller_ = make("agent1", {.deny = *parse_partners("globex")});
+  step(0, Observed{shared_gateway()});
+  EXPECT_THAT(admit(0.1, peer, "globex").sends, IsEmpty());
+  step(0.5, HeartbeatElapsed{});
+  EXPECT_FALSE(controller_.knows(peer));
+  EXPECT_THAT(controller_.plan().peers, IsEmpty());
+  const Wanted wanted = arrived(0.6, asks_widely(1, 10));
+  EXPECT_THAT(wanted.answers.at(0).grants, IsEmpty());
+  EXPECT_EQ(wanted.answers.at(0).functions.size(), 0U) << "strangers hear of no functions";
+}
+
+TEST_F(ControllerTest, DropsANeighbourWhoseOrganisationIsDeniedNow) {
+  controller_ = make("agent1", {.deny = *parse_partners("globex")});
+  step(0, Observed{shared_gateway()});
+  admit(0.1, peer, "acme");
+  ASSERT_TRUE(controller_.knows(peer));
+  admit(0.2, peer, "globex");
+  EXPECT_FALSE(controller_.knows(peer));
+}
+
+TEST_F(ControllerTest, TellsAnOrganisationWithoutSlotsOfNoFunctionAndUsesItAllTheSame) {
+  controller_ = make("agent1", {.limits = *parse_guest_slots("globex=0")});
+  step(0, Observed{shared_gateway()});
+  EXPECT_EQ(admit(0.1, peer, "globex").sends.at(0).message.functions.size(), 0U);
+  answered(0.3, asks_widely(1, 0));
+  step(0.5, HeartbeatElapsed{});
+  const Wanted wanted = arrived(0.8, asks_widely(2, 10));
+  EXPECT_THAT(wanted.answers.at(0).grants, IsEmpty());
+  EXPECT_THAT(planned().peers, SizeIs(1)) << "what it takes of us is its own decision";
+  EXPECT_THAT(planned().guests, IsEmpty());
+  EXPECT_THAT(controller_.plan().limits,
+              ElementsAre(OrganisationLimit{.organisation = "globex", .slots = 0}));
+}
+
+TEST_F(ControllerTest, GrantsAnOrganisationNoMoreThanItsSlotsCanRun) {
+  controller_ = make("agent1", {.limits = *parse_guest_slots("globex=2")});
+  step(0, Observed{shared_gateway()});
+  const NodeId sibling = node(2);
+  const NodeId other = node(3);
+  admit(0.1, peer, "globex", 1);
+  admit(0.1, sibling, "globex", 2);
+  admit(0.1, other, "initech", 3);
+  for (const NodeId& id : {peer, sibling, other}) {
+    step(0.2, ExchangeAnswered{.from = id, .message = asks_widely(1, 0)});
+    step(0.3, ExchangeArrived{.from = id, .message = asks_widely(2, 40)});
+  }
+  step(2.5, HeartbeatElapsed{});
+  std::map<NodeId, FunctionGrant> got;
+  for (const NodeId& id : {peer, sibling, other}) {
+    got[id] = step(2.6, ExchangeArrived{.from = id, .message = asks_widely(3, 40)})
+                  .answers.at(0)
+                  .grants.at(0);
+  }
+  // Two slots of 100 ms are 20 calls a second, for both nodes of globex together.
+  const auto total = [&got](const NodeId& id) {
+    return got[id].granted.per_second + got[id].left.per_second;
+  };
+  EXPECT_NEAR(total(peer) + total(sibling), 20, 1e-6);
+  EXPECT_NEAR(got[other].granted.per_second, 40, 1e-6) << "has what globex may not have";
+}
 
 TEST_F(ControllerTest, TakesForAFunctionItLacksTheCodeThatMostNeighboursRun) {
   step(0, Observed{GatewayObservation{.boot = "gateway1"}});
@@ -565,6 +680,65 @@ TEST_F(ControllerTest, KnowsAFunctionWhoseNeighboursAreSilentForNow) {
   step(3, HeartbeatElapsed{});
   EXPECT_EQ(planned().function, work);
   EXPECT_THAT(planned().peers, IsEmpty());
+}
+
+TEST_F(ControllerTest, HoldsBackANeighbourThatComesAndGoesAndLetsItInAgain) {
+  settle();
+  double time = 0;
+  const auto flap = [&] {
+    for (int beat = 0; beat < 4; ++beat) step(time += 0.5, HeartbeatElapsed{});
+    EXPECT_THAT(planned().peers, IsEmpty()) << "silent";
+    hear(time += 0.2);
+    step(time += 0.2, HeartbeatElapsed{});
+  };
+  flap();
+  EXPECT_THAT(planned().peers, SizeIs(1)) << "the first loss costs nothing";
+  flap();
+  EXPECT_THAT(planned().peers, IsEmpty()) << "held back";
+  EXPECT_GT(controller_.neighbours(at(time)).at(0).held_for.count(), 0);
+  EXPECT_THAT(planned().guests, SizeIs(1)) << "its own calls are taken";
+  EXPECT_TRUE(controller_.plan().peers.at(0).up) << "what it runs for us goes on";
+  double waited = 0;
+  for (; planned().peers.empty() && waited < 5; waited += 0.4) {
+    hear(time += 0.2);
+    step(time += 0.2, HeartbeatElapsed{});
+  }
+  EXPECT_THAT(planned().peers, SizeIs(1));
+  EXPECT_LT(waited, 2);
+  flap();
+  EXPECT_GT(controller_.neighbours(at(time)).at(0).held_for, Micros{1'000'000}) << "longer";
+}
+
+TEST_F(ControllerTest, GivesMoreToWhoGaveMoreIfTheOperatorWantsIt) {
+  for (const bool has_credits : {false, true}) {
+    controller_ = make("agent1", {.has_credits = has_credits});
+    GatewayObservation seen = shared_gateway();
+    step(-1, Observed{seen});
+    const NodeId giver = node(2);
+    admit(-0.9, peer, "taker", 1);
+    admit(-0.9, giver, "giver", 2);
+    step(-0.5, HeartbeatElapsed{});
+    seen.functions[0].peers = {
+        {.id = peer, .work_for_it = std::chrono::seconds{1500}},
+        {.id = giver, .work_for_us = std::chrono::seconds{1200}, .work_for_it = Micros{0}}};
+    step(0, Observed{seen});
+    for (const NodeId& id : {peer, giver}) {
+      step(0.2, ExchangeAnswered{.from = id, .message = asks_widely(1, 0)});
+      step(0.3, ExchangeArrived{.from = id, .message = asks_widely(2, 95)});
+    }
+    step(2, HeartbeatElapsed{});  // Counts the work; the next plan goes by it.
+    step(4, HeartbeatElapsed{});
+    const auto granted = [&](const NodeId& id) {
+      const auto answer = step(4.1, ExchangeArrived{.from = id, .message = asks_widely(3, 95)});
+      return answer.answers.at(0).grants.at(0).granted.per_second;
+    };
+    const double to_taker = granted(peer);
+    const double to_giver = granted(giver);
+    EXPECT_NEAR(to_taker + to_giver, 95, 1e-6) << "all of the headroom";
+    // 1200 s given: weight 3. 1500 s taken, 300 of them free: down to the least, 0.1.
+    EXPECT_NEAR(to_giver / to_taker, has_credits ? 30 : 1, 1.5);
+    EXPECT_NEAR(controller_.credits().at("taker").for_them, 1500, 1) << "counted in any case";
+  }
 }
 
 // --- hostile neighbours

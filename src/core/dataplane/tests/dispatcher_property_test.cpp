@@ -30,6 +30,7 @@ FunctionName function_at(std::size_t index) {
 struct Known {
   std::size_t function = 0;
   bool is_guest = false;
+  std::string organisation;  ///< Of a guest.
   bool is_retry_safe = false;
   enum class Place : std::uint8_t { running, queued, at_peer } place = Place::running;
   NodeId peer;
@@ -118,7 +119,19 @@ class World {
         std::ranges::find(plan_.functions, function_at(function), &FunctionPlan::function);
     ASSERT_NE(plan, plan_.functions.end());
     ASSERT_NE(std::ranges::find(plan->guests, from, &GuestLimit::id), plan->guests.end());
-    known_[id] = {.function = function, .is_guest = true};
+    const auto peer = std::ranges::find(plan_.peers, from, &PeerPlan::id);
+    ASSERT_NE(peer, plan_.peers.end());
+    const auto limit =
+        std::ranges::find(plan_.limits, peer->organisation, &OrganisationLimit::organisation);
+    if (limit != plan_.limits.end()) {
+      ASSERT_LT(std::ranges::count_if(known_,
+                                      [&](const auto& entry) {
+                                        return entry.second.organisation == peer->organisation;
+                                      }),
+                limit->slots)
+          << "an organisation has no more calls here than its limit";
+    }
+    known_[id] = {.function = function, .is_guest = true, .organisation = peer->organisation};
     follow(id, decision);
   }
 
@@ -197,8 +210,13 @@ class World {
     RoutingPlan plan{.version = plan_.version + 1, .lifetime = Millis{200}};
     for (std::size_t peer = 0; peer < peers_count; ++peer) {
       if (chance(0.2)) continue;
-      plan.peers.push_back(
-          {.id = node(peer), .slot = static_cast<int>(peer) + 1, .up = chance(0.8)});
+      plan.peers.push_back({.id = node(peer),
+                            .organisation = peer % 2 == 0 ? "even" : "odd",
+                            .slot = static_cast<int>(peer) + 1,
+                            .up = chance(0.8)});
+    }
+    for (const char* organisation : {"even", "odd"}) {
+      if (chance(0.5)) plan.limits.push_back({organisation, static_cast<int>(below(random_, 4))});
     }
     for (std::size_t function = 0; function < functions_count; ++function) {
       if (chance(0.15)) continue;

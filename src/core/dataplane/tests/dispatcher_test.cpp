@@ -362,6 +362,91 @@ TEST_F(DispatcherTest, HoldsGuestsToTheirLimitUnderPressureOnly) {
   EXPECT_EQ(guest('b', 0).kind, Kind::queue);
 }
 
+TEST_F(DispatcherTest, TakesNoMoreOfAnOrganisationThanItsLimitWhateverIsFree) {
+  RoutingPlan plan = plan_with("abc");
+  plan.peers[0].organisation = plan.peers[1].organisation = "globex";
+  plan.limits = {{.organisation = "globex", .slots = 2}};
+  start(8, plan);
+  EXPECT_EQ(guest('a', 0).kind, Kind::serve);
+  EXPECT_EQ(guest('b', 0).kind, Kind::serve);
+  EXPECT_EQ(guest('a', 0).reason, Outcome::limit);
+  EXPECT_EQ(guest('b', 0).reason, Outcome::limit);
+  EXPECT_EQ(guest('c', 0).kind, Kind::serve) << "of another organisation, without a limit";
+  dispatcher_.finished(1, Micros{100'000}, at(0.1));
+  EXPECT_EQ(guest('b', 0.1).kind, Kind::serve) << "one of them has ended";
+  dispatcher_.abandoned(2, at(0.1));
+  EXPECT_EQ(guest('a', 0.1).kind, Kind::serve) << "one of them has left";
+}
+
+TEST_F(DispatcherTest, CountsWhoWaitsTowardsTheLimitOfItsOrganisation) {
+  RoutingPlan plan = plan_with("a");
+  plan.peers[0].organisation = "globex";
+  plan.limits = {{.organisation = "globex", .slots = 1}};
+  start(2, plan);
+  fill(2);
+  EXPECT_EQ(guest('a', 0).kind, Kind::queue);
+  EXPECT_EQ(guest('a', 0).reason, Outcome::limit);
+}
+
+TEST_F(DispatcherTest, TakesNothingOfAnOrganisationWithoutSlotsAndKeepsWhatItHas) {
+  RoutingPlan plan = plan_with("a");
+  plan.peers[0].organisation = "globex";
+  start(4, plan);
+  ASSERT_EQ(guest('a', 0).kind, Kind::serve);
+  plan.limits = {{.organisation = "globex", .slots = 0}};
+  dispatcher_.install(plan, at(0));
+  EXPECT_EQ(guest('a', 0).reason, Outcome::limit);
+  EXPECT_EQ(seen().in_flight, 1);
+}
+
+TEST_F(DispatcherTest, KeepsAFreedSlotForThoseWithinTheirCapWhileTheyCome) {
+  RoutingPlan plan = plan_with("ab");
+  plan.functions[0].guests[0].rate = Rate{1};
+  start(2, plan, {.guest_wait_ratio = 0.5, .guest_wait_min = Micros{1}});
+  ASSERT_EQ(guest('a', 0).kind, Kind::serve);
+  ASSERT_EQ(guest('a', 0).kind, Kind::serve) << "beyond its cap, and nobody else comes";
+  const Decision other = guest('b', 0);
+  ASSERT_EQ(other.kind, Kind::queue);
+  dispatcher_.abandoned(3, at(0));
+  dispatcher_.finished(1, Micros{100'000}, at(0.01));
+  EXPECT_EQ(guest('a', 0.01).reason, Outcome::limit) << "b was here a moment ago";
+  EXPECT_EQ(guest('b', 0.02).kind, Kind::serve);
+  dispatcher_.finished(5, Micros{100'000}, at(0.12));
+  EXPECT_EQ(guest('a', 0.5).kind, Kind::serve) << "b comes no more";
+}
+
+/// Under pressure a neighbour that asks all the time gets its rate and its burst, whatever it sends.
+TEST(GuestCap, BoundsWhatOneNeighbourTakesOfAFullPoolHoweverMuchItSends) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    Random random{seed};
+    const double rate = uniform(random, 2, 20);
+    RoutingPlan plan = plan_with("ab");
+    plan.functions[0].guests[0].rate = Rate{rate};
+    Dispatcher dispatcher({.guest_wait_ratio = 10}, Random{seed});
+    dispatcher.deploy(work, 2, "digest", {}, at(0));
+    dispatcher.install(plan, at(0));
+    RequestId last = 0;
+    ASSERT_EQ(dispatcher.arrive_user(++last, work, at(0)).kind, Kind::serve);
+    ASSERT_EQ(dispatcher.arrive_user(++last, work, at(0)).kind, Kind::serve);
+    constexpr double seconds = 20;
+    int admitted = 0;
+    for (double time = 0; time < seconds; time += uniform(random, 0, 0.01)) {
+      const Decision decision =
+          dispatcher.arrive_guest(++last, work, "digest", node('a'), std::nullopt, at(time));
+      ASSERT_NE(decision.kind, Kind::serve) << "both slots are taken";
+      if (decision.kind != Kind::queue) continue;
+      ++admitted;
+      dispatcher.abandoned(last, at(time));
+    }
+    EXPECT_LE(admitted, rate * seconds + std::max(1.0, rate) + 1) << "seed " << seed;
+    EXPECT_GE(admitted, rate * seconds * 0.8) << "seed " << seed;
+    EXPECT_EQ(
+        dispatcher.arrive_guest(++last, work, "digest", node('b'), std::nullopt, at(seconds)).kind,
+        Kind::queue)
+        << "another neighbour is not made to suffer";
+  }
+}
+
 TEST_F(DispatcherTest, TakesNoGuestWhileDraining) {
   start(2, plan_with("a"));
   dispatcher_.drain();
@@ -464,9 +549,12 @@ TEST_F(DispatcherTest, CountsWhatNeighboursDid) {
   dispatcher_.not_started(3, Outcome::unreachable, at(4));
   dispatcher_.accepted(4, at(4));
   dispatcher_.lost(4, false, at(5));
-  EXPECT_THAT(seen().peers,
-              ElementsAre(PeerCounters{
-                  .id = node('a'), .accepted = 2, .refused = 1, .unreachable = 2, .served = 1}));
+  EXPECT_THAT(seen().peers, ElementsAre(PeerCounters{.id = node('a'),
+                                                     .accepted = 2,
+                                                     .refused = 1,
+                                                     .unreachable = 2,
+                                                     .served = 1,
+                                                     .work_for_us = Micros{5'000'000}}));
   EXPECT_EQ(seen().user_arrivals, 4U);
 }
 

@@ -41,6 +41,7 @@ RoutingPlan any_plan(Random& random) {
                           .up = below(random, 2) == 0,
                           .rtt = Micros{static_cast<Micros::rep>(below(random, 1'000'000))}});
   }
+  if (!plan.peers.empty()) plan.limits.push_back({.organisation = "Org \"Ü\" & sons", .slots = 4});
   for (std::size_t at = 0; at < below(random, 5); ++at) {
     FunctionPlan function{.function = function_at(at)};
     for (const PeerPlan& peer : plan.peers) {
@@ -68,7 +69,9 @@ ExchangeMessage any_message(Random& random) {
          .digest = below(random, 2) == 0 ? "" : "abc",
          .slots = static_cast<int>(below(random, 100'001)),
          .service_time = Millis{static_cast<Millis::rep>(below(random, 9))},
-         .share = static_cast<Sharing>(below(random, 3))});
+         .share = static_cast<Sharing>(below(random, 3)),
+         .share_with = below(random, 3) == 0 ? std::vector<std::string>{"acme", "globex"}
+                                             : std::vector<std::string>{}});
     if (below(random, 2) == 0) {
       message.asks.push_back({.function = function_at(at), .rate = any_rate(random)});
     }
@@ -98,7 +101,8 @@ GatewayObservation any_observation(Random& random) {
       function.traits = {.slots = 3,
                          .max_rate = Rate{2.5},
                          .timeout = Millis{77},
-                         .share = Sharing::federation,
+                         .share = Sharing::organisation,
+                         .share_with = {"acme", "globex"},
                          .match_by_name = true,
                          .retry_safe = true};
     }

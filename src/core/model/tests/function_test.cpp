@@ -59,7 +59,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"dfaas.maxrate", "nan", "above 0"}, Bad{"dfaas.maxrate", "1e10", "above"},
                     Bad{"dfaas.timeout_ms", "0", "1 to 86400000"},
                     Bad{"dfaas.timeout_ms", "1s", "1 to 86400000"},
-                    Bad{"dfaas.share", "all", "node, organisation or federation"},
+                    Bad{"dfaas.share", "", "node, organisation or federation"},
+                    Bad{"dfaas.share", "Acme", "names of organisations such as acme,globex"},
+                    Bad{"dfaas.share", "acme,", "node, organisation or federation"},
+                    Bad{"dfaas.share", "acme,federation", "node, organisation or federation"},
                     Bad{"dfaas.match", "hash", "digest or name"},
                     Bad{"dfaas.retry", "yes", "safe or never"},
                     Bad{"dfaas.slot", "", "dfaas.slots, dfaas.maxrate"}));
@@ -98,6 +101,22 @@ TEST(SharingWords, RoundTrip) {
     EXPECT_EQ(parse_sharing(to_text(sharing)), sharing);
   }
   EXPECT_FALSE(parse_sharing("Node"));
+}
+
+TEST(FunctionTraits, AreSharedWithOrganisationsByName) {
+  const auto traits = parse_traits({{"dfaas.share", "globex, acme,globex"}});
+  ASSERT_TRUE(traits) << traits.error().message;
+  EXPECT_EQ(traits->share, Sharing::organisation);
+  EXPECT_EQ(traits->share_with, (std::vector<std::string>{"acme", "globex"}));
+  EXPECT_TRUE(traits->terms().admits("umbrella", "globex"));
+  EXPECT_TRUE(traits->terms().admits("umbrella", "umbrella")) << "always with our own";
+  EXPECT_FALSE(traits->terms().admits("umbrella", "initech"));
+}
+
+TEST(FunctionTraits, NameNotMoreOrganisationsThanAMessageHolds) {
+  std::string text = "a0";
+  for (std::size_t at = 1; at <= share_with_max; ++at) text += ",a" + std::to_string(at);
+  EXPECT_FALSE(parse_traits({{"dfaas.share", text}}));
 }
 
 }  // namespace

@@ -106,6 +106,7 @@ organisation = "north"
 type = "light"
 power = { idle_watts = 3, max_watts = 7.5 }
 lie = { advertise_factor = 2, refuses_guests = true, slowdown = 1.5 }
+policy = { allow = "acme, globex", deny = "initech", limits = "globex=4,*=8", credits = true }
 joins_at = "3s"
 agent = false
 processors = 0.5
@@ -195,6 +196,10 @@ nodes = ["two-1", "one"]
        .power_max_watts = 7.5,
        .type = "light",
        .lie = Lie{.advertise_factor = 2, .refuses_guests = true, .slowdown = 1.5},
+       .policy = {.allow = {.organisations = {"acme", "globex"}, .nodes = {}},
+                  .deny = {.organisations = {"initech"}, .nodes = {}},
+                  .limits = {.of = {{"globex", 4}}, .of_others = 8},
+                  .has_credits = true},
        .joins_at = seconds{3},
        .runs_agent = false,
        .processors = 0.5});
@@ -462,6 +467,10 @@ INSTANTIATE_TEST_SUITE_P(
             "line 9: [[node]]: name: node \"n\": there are two"},
         Bad{"power", node("power = { idle_watts = 20 }"),
             "line 6: [[node]]: power: max_watts 10 is below idle_watts 20"},
+        Bad{"policy", node("policy = { limits = \"globex\" }"),
+            "line 6: [[node]]: policy: limits: \"globex\" is not ORGANISATION=SLOTS or *=SLOTS "
+            "with 0 "
+            "to 100000 slots"},
         Bad{"lie", node("lie = { slowdown = 0.5 }"),
             "line 6: [[node]]: lie: slowdown \"0.5\" is not a number from 1 to 1000000"}),
     [](const auto& tested) { return tested.param.name; });
@@ -635,6 +644,7 @@ Scenario random_scenario(Random& random) {
                                 .max_rate = {pick(2) == 0 ? 0 : uniform(random, 1, 9)},
                                 .cold_start = pick(2) == 0 ? Micros{0} : time()});
     }
+    if (pick(3) == 0) node.policy = {.limits = {.of = {{"org", pick(9)}}, .of_others = {}}};
     if (pick(3) == 0) node.lie = Lie{.advertise_factor = uniform(random, 0, 3)};
     node.power_max_watts = uniform(random, 5, 9);
     node.runs_agent = pick(2) == 0;

@@ -74,5 +74,41 @@ TEST(WaterFillingProperty, IsMaxMinFairWhateverIsAsked) {
   }
 }
 
+TEST(WaterFilling, DividesByWeight) {
+  const std::vector<double> demands{100, 100, 1};
+  const std::vector<double> weights{1, 3, 0.1};
+  const std::vector<double> shares = water_fill(demands, weights, 41);
+  EXPECT_NEAR(shares[0] + shares[1] + shares[2], 41, 1e-9);
+  EXPECT_NEAR(shares[1] / shares[0], 3, 1e-9);
+  EXPECT_NEAR(shares[2], 1, 1e-9);
+}
+
+TEST(WaterFilling, ByWeightIsFairAndWastesNothing) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    Random random{seed};
+    std::vector<double> demands;
+    std::vector<double> weights;
+    for (std::size_t at = 0; at < 1 + below(random, 8); ++at) {
+      demands.push_back(uniform(random, 0, 50));
+      weights.push_back(uniform(random, 0.1, 5));
+    }
+    const double capacity = uniform(random, 0, 200);
+    const std::vector<double> shares = water_fill(demands, weights, capacity);
+    double wanted = 0;
+    double given = 0;
+    for (std::size_t at = 0; at < demands.size(); ++at) {
+      wanted += demands[at];
+      given += shares[at];
+      ASSERT_LE(shares[at], demands[at] + 1e-9);
+      for (std::size_t other = 0; other < demands.size(); ++other) {
+        if (shares[at] > demands[at] - 1e-9) continue;
+        // Who wants more has no less for its weight than anybody else.
+        ASSERT_GE(shares[at] / weights[at], shares[other] / weights[other] - 1e-9) << seed;
+      }
+    }
+    ASSERT_NEAR(given, std::min(wanted, capacity), 1e-9) << seed;
+  }
+}
+
 }  // namespace
 }  // namespace dfaas

@@ -213,7 +213,8 @@ void World::receive_exchange(Ticket ticket) {
   if (!node.controller->knows(ids_[message.from])) {
     // As the front door says to whom its agent did not admit.
     message.is_disowned = true;
-    after(links_.rtt(message.link) / 2,
+    const Micros known = links_.rtt(message.link) / 2;
+    after(known,
           {.what = Happening::exchange_failed, .subject = messages_.add(std::move(message))});
     return;
   }

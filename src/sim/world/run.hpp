@@ -48,6 +48,7 @@ struct RunOptions {
   std::optional<Millis> period;  ///< Of control; unset: the strategy's own.
   Millis heartbeat{500};
   DispatcherSettings dispatcher;
+  OutlierSettings outliers;
   /// Asked by each agent about each of its functions, once a period, if the strategy is external_model;
   /// answers at once. Unset, and where it said nothing usable yet: every call stays at its node.
   ExternalModel external;

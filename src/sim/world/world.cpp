@@ -192,7 +192,8 @@ void World::start_node(NodeIndex at) {
   node.dispatcher = std::make_unique<Dispatcher>(
       options_.dispatcher,
       random_stream(options_.seed, dispatcher_purpose + static_cast<std::uint64_t>(node.boots) * 16,
-                    at));
+                    at),
+      options_.outliers);
   for (const ScenarioDeployment& deployment : spec.functions) {
     const ScenarioFunction& function = scenario_.functions[deployment.function];
     const ScenarioPool& pool = spec.pools[deployment.pool];

@@ -31,6 +31,7 @@
 #include "live/pki/authority.hpp"
 #include "live/pki/pki.hpp"
 #include "live/pki/trust_bundle.hpp"
+#include "live/runtime/descriptor.hpp"
 #include "live/telemetry/log.hpp"
 
 namespace dfaas {
@@ -177,39 +178,34 @@ bool answers_healthz(const std::string& socket) {
   return reply && reply->head.status == 200;
 }
 
-bool accepts(const std::string& socket) {
-  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+/// A connection to the unix socket; -1 where nobody listens.
+Descriptor connect_to(const std::string& socket) {
+  Descriptor descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   socket.copy(address.sun_path, sizeof address.sun_path - 1);
   // NOLINTNEXTLINE: how sockets are addressed.
-  const int connected =
-      ::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  ::close(descriptor);
-  return connected == 0;
+  const auto* place = reinterpret_cast<const sockaddr*>(&address);
+  if (::connect(descriptor.get(), place, sizeof address) != 0) descriptor.reset();
+  return descriptor;
 }
+
+bool accepts(const std::string& socket) { return connect_to(socket).get() >= 0; }
 
 /// What HAProxy answers to a runtime command; "" when it does not within a second or so.
 std::string ask_haproxy(const std::string& socket, std::string_view command) {
-  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const Descriptor connection = connect_to(socket);
   const timeval patience{.tv_sec = 1, .tv_usec = 0};
-  ::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  socket.copy(address.sun_path, sizeof address.sun_path - 1);
-  std::string answer;
+  ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const std::string line = std::string(command) + "\n";
-  // NOLINTNEXTLINE: how sockets are addressed.
-  if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-      ::send(descriptor, line.data(), line.size(), MSG_NOSIGNAL) > 0) {
-    std::array<char, 4096> piece{};
-    for (ssize_t size = 1; size > 0;) {
-      size = ::recv(descriptor, piece.data(), piece.size(), 0);
-      if (size > 0) answer.append(piece.data(), static_cast<std::size_t>(size));
-    }
+  std::string answer;
+  if (::send(connection.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0) return answer;
+  std::array<char, 4096> piece{};
+  for (;;) {
+    const ssize_t size = ::recv(connection.get(), piece.data(), piece.size(), 0);
+    if (size <= 0) return answer;
+    answer.append(piece.data(), static_cast<std::size_t>(size));
   }
-  ::close(descriptor);
-  return answer;
 }
 
 /// The one at this socket may be the predecessor.

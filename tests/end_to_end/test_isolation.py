@@ -5,17 +5,16 @@ Every test runs once per way that this machine offers: as root and as another us
 Landlock. A way that it does not offer is skipped, with the reason that the node gives.
 """
 
-import contextlib
 import os
 import socket
 import subprocess
 import time
 
 import pytest
-from federation import Federation, dfaas
+from federation import dfaas
+from sandboxed import OTHER_USER, sandboxed_node
 from waiting import wait_until
 
-OTHER_USER = 65534
 WAYS = ["root-namespaces", "user-namespaces", "root-landlock", "user-landlock"]
 SECRET = "the-secret-of-the-host"
 
@@ -44,20 +43,7 @@ class Way:
 @pytest.fixture(scope="module", params=WAYS)
 def way(request):
     user, tier = request.param.split("-")
-    if user == "root" and os.getuid() != 0:
-        pytest.skip("these tests do not run as root")
-    as_user = OTHER_USER if user == "user" and os.getuid() == 0 else None
-    federation = Federation("solo", connect=False, settings={"sandbox.tier": tier})
-    node = federation["solo"]
-    node.user = as_user
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(federation)
-        except AssertionError as problem:
-            reasons = [line for line in str(problem).splitlines() if tier + ":" in line]
-            if not reasons:
-                raise
-            pytest.skip(f"not on this machine: {reasons[-1]}")
+    with sandboxed_node(user, tier) as node:
         node.deploy("bystander", "cat")
         yield Way(node, user, tier)
 

@@ -6,14 +6,13 @@ Once per way in which a node may run functions here, because the kernel shows it
 
 import contextlib
 import json
-import os
 import socket
 
 import pytest
-from federation import Federation, dfaas
+from federation import dfaas
+from sandboxed import sandboxed_node
 from waiting import wait_until
 
-OTHER_USER = 65534
 BUSY_MILLIS = 100  #: Of a spinning process, on however crowded a machine.
 IDLE_MILLIS = 30
 HELD_BYTES = 48 << 20
@@ -24,20 +23,7 @@ HOLD = f"""python3 -c 'import sys; held = b"x" * {HELD_BYTES}; print(len(sys.std
 
 @pytest.fixture(scope="module", params=["root-namespaces", "user-namespaces", "user-landlock"])
 def node(request):
-    user, tier = request.param.split("-")
-    if user == "root" and os.getuid() != 0:
-        pytest.skip("these tests do not run as root")
-    federation = Federation("solo", connect=False, settings={"sandbox.tier": tier})
-    node = federation["solo"]
-    node.user = OTHER_USER if user == "user" and os.getuid() == 0 else None
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(federation)
-        except AssertionError as problem:
-            reasons = [line for line in str(problem).splitlines() if tier + ":" in line]
-            if not reasons:
-                raise
-            pytest.skip(f"not on this machine: {reasons[-1]}")
+    with sandboxed_node(*request.param.split("-")) as node:
         node.deploy("idle", "cat")
         wait_until(lambda: described(node, "idle")["availableReplicas"] == 1, "the idle one")
         yield node

@@ -9,6 +9,7 @@
 
 jobs ?= $(shell nproc)
 preset ?= dev
+tries ?= 1
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +24,10 @@ build: setup  ## Build the release program build/release/dfaas
 demo: build  ## Run the demo: three nodes, real load, a report
 	@build/release/dfaas demo
 
-test: setup  ## Build and run every test (preset=asan or tsan for the sanitizers)
+test: setup  ## Build and run every test (preset=asan or tsan for the sanitizers; tries=2 for a busy machine)
 	@cmake --preset $(preset) --log-level=WARNING
 	@cmake --build --preset $(preset) -j $(jobs)
-	@ctest --preset $(preset) --no-tests=error
+	@ctest --preset $(preset) --no-tests=error --repeat until-pass:$(tries)
 
 sanitize: setup  ## Run every test under the address, undefined-behaviour and thread sanitizers
 	@$(MAKE) --no-print-directory test preset=asan

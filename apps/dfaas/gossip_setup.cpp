@@ -170,6 +170,7 @@ Result<SupervisedProgram> serf_program(const NodeIdentity& identity) {
                                  may_discover(settings) ? agent.federation : std::string();
                              return write_file(file, serf_agent_file(agent), 0600);
                            },
+                           .start_tries = 3,  // Its port is free when chosen, not yet taken.
                            .stop_patience = Millis{6'000},
                            .is_ready = [file](int /*pid*/) { return accepts_rpc(file); }};
 }

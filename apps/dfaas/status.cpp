@@ -7,6 +7,7 @@
 
 #include "apps/dfaas/client.hpp"
 #include "apps/dfaas/commands.hpp"
+#include "core/model/membership_summary.hpp"
 #include "live/node/node_directory.hpp"
 
 namespace dfaas {
@@ -37,6 +38,37 @@ void show_runner(const nlohmann::json& answer) {
   }
 }
 
+/// Whom the node knows. Counts that are zero are left out.
+void show_membership(const nlohmann::json& membership) {
+  if (membership.is_null()) {
+    fmt::print("members   not known yet: the agent has not said\n");
+    return;
+  }
+  const auto counted = [](const nlohmann::json& counts, const auto& names) {
+    std::string text;
+    for (const auto& [name, member] : names) {
+      const auto count = counts[std::string(name)].template get<std::uint64_t>();
+      if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, name);
+    }
+    return text.empty() ? std::string("none") : text;
+  };
+  fmt::print("peers     {}\nmembers   {}\n", counted(membership["neighbours"], neighbour_states),
+             counted(membership["members"], member_states));
+  const auto& gossip = membership["gossip"];
+  if (gossip.is_null()) return;
+  fmt::print("gossip    {}: {}", gossip["federation"].get<std::string>(),
+             gossip["connected"].get<bool>()
+                 ? fmt::format("{} other members", gossip["members"].get<std::uint64_t>())
+                 : std::string("serf is away"));
+  if (const auto ignored = counted(gossip["ignored"], gossip_ignored); ignored != "none") {
+    fmt::print("; ignored: {}", ignored);
+  }
+  fmt::print("\n");
+  if (const auto count = gossip["not_joined"].get<std::uint64_t>(); count > 0) {
+    fmt::print("          {} addresses not joined: see dfaas members\n", count);
+  }
+}
+
 Result<void> show(const std::string& directory, const std::string& output) {
   const NodeDirectory node(std::filesystem::absolute(directory));
   const auto text = get_local(directory, node.gateway_admin_socket().string(), "/dfaas/v1/status");
@@ -51,6 +83,7 @@ Result<void> show(const std::string& directory, const std::string& output) {
              answer["version"].get<std::string>(), answer["healthy"].get<bool>() ? "yes" : "no",
              answer["strategy"].get<std::string>(), answer["plan_version"].get<std::uint64_t>());
   show_runner(answer);
+  show_membership(answer["membership"]);
   fmt::print("certificate until {}\n", answer["certificate_until"].get<std::string>());
   fmt::print("\n{:30} {:>6} {:>8} {:>6} {:>10} {:>9} {:>9}\n", "FUNCTION", "SLOTS", "RUNNING",
              "QUEUE", "SERVICE", "USERS", "GUESTS");

@@ -42,6 +42,25 @@ def test_nodes_that_gossip_know_each_other_and_spill(trio):
     assert load.served_by(calls) == {trio["light"].id: 1, trio["mid"].id: 2, trio["heavy"].id: 2}
 
 
+def test_status_and_metrics_say_whom_a_node_knows(trio):
+    light = trio["light"]
+    wait_until(lambda: light.metrics().sum("dfaas_agent_neighbours", state="up") == 2,
+               "light to count its neighbours")
+    known = light.metrics()
+    assert known.sum("dfaas_agent_gossip_connected") == 1 and known.sum("dfaas_agent_gossip_members") == 2
+    assert known.sum("dfaas_agent_members", state="proved") == known.sum("dfaas_agent_members") == 2
+    status = json.loads(dfaas("status", "--dir", light.directory, "-o", "json").stdout)["membership"]
+    assert status["neighbours"] == {"up": 2, "draining": 0, "silent": 0, "new": 0}
+    assert (status["gossip"]["federation"], status["gossip"]["connected"]) == ("dfaas", True)
+    table = dfaas("status", "--dir", light.directory).stdout
+    assert "peers     2 up\n" in table and "gossip    dfaas: 2 other members\n" in table, table
+    # A gateway that began anew knows nothing: the agent tells it again.
+    old = light.kill_program("gateway")
+    light.wait_replaced("gateway", old)
+    wait_until(lambda: light.call("nap").status == 200, "the new gateway to serve")
+    wait_until(lambda: light.metrics().sum("dfaas_agent_gossip_members") == 2, "the new gateway to know")
+
+
 def doctors_findings(node):
     done = dfaas("doctor", "--dir", node.directory, "-o", "json", check=False)
     return {entry["what"]: entry for entry in json.loads(done.stdout)["findings"]}
@@ -190,6 +209,33 @@ def test_topology_names_the_only_neighbours(trio):
             if member["id"] == trio["light"].id] == [False]
     picky.stop()
     del trio.nodes["picky"]
+
+
+def own_serf(place, name, script):
+    program = place / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"serf.program": str(program)}
+
+
+def test_serf_that_ends_at_once_is_started_again_with_another_port(trio):
+    """As when somebody took the port that was free when it was chosen."""
+    seen = trio.directory / "seen"
+    unlucky = trio.add_gossiping("unlucky", ["light"], own_serf(
+        trio.directory, "unlucky-serf", f'[ -e {seen} ] && exec serf "$@"\ntouch {seen}\nexit 1'))
+    unlucky.start()
+    wait_known(unlucky, [trio["light"], trio["mid"], trio["heavy"]])
+    assert sum("event=program_started name=serf" in line for line in unlucky.log().splitlines()) == 2
+    unlucky.stop()
+    del trio.nodes["unlucky"]
+
+
+def test_serf_that_never_starts_ends_the_start_of_the_node(trio):
+    broken = trio.add_gossiping("broken", ["light"], own_serf(trio.directory, "broken-serf", "exit 7"))
+    broken.start(wait=False)
+    assert broken.wait_ended() != 0
+    assert "serf ended with status 7 before it was ready" in broken.log().splitlines()[-1]
+    del trio.nodes["broken"]
 
 
 @pytest.mark.parametrize("setting, value, words", [

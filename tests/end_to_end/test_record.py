@@ -3,7 +3,8 @@
 
 The promise is half a point of success and three of the forwarded share. The bound for success has room
 for noise: half a point is five of 1000 calls, and both sides draw whom they ask. Measured: on average
-0.0 points, a standard deviation of 0.2 with users of one node and of 0.45 with users of three.
+0.1 points, a standard deviation of 0.2 with users of one node and of 0.75 with users of three. One load in
+six of those is outside the bound by chance alone: the mean of up to three is what must be inside.
 """
 
 import contextlib
@@ -16,13 +17,14 @@ import subprocess
 
 import pytest
 from federation import BINARY, Federation, dfaas, temporary_directory
-from waiting import wait_until
+from waiting import has_pending, wait_until
 
 SLOTS = {"light": 2, "mid": 4, "heavy": 6}  # 60 calls of 200 ms a second, all together.
 SUCCESS_POINTS = 1.0
 FORWARDED_POINTS = 3.0
 SEEDS = range(1, 6)  #: Of the replay; their mean is compared.
-TRIES = 3  #: A run is void when the load generator was late.
+TRIES = 3  #: A load is void when the load generator was late.
+LOADS = 3  #: As many are looked at, at most, until their mean is inside the bounds.
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ class Recorder:
             raise
 
     def interrupt(self):
+        """One more Ctrl-C, which it has noticed when this returns: two at once would count as one."""
         self._process.send_signal(signal.SIGINT)
+        wait_until(lambda: not has_pending(self._process.pid, signal.SIGINT), "the signal to arrive")
 
     def wait(self, seconds=30.0):
         """Exit status, stdout and stderr."""
@@ -131,13 +135,11 @@ def sentence_of(done):
 # --- what is simulated is what ran
 
 
-@pytest.mark.parametrize("arrivals, rates, seconds", [
-    ("constant", {"light": 66}, 15),
-    ("poisson", {"light": 60}, 20),
-    ("poisson", {"light": 36, "mid": 22, "heavy": 10}, 30)])
-def test_replay_of_a_recorded_overload_tells_what_happened(trio, place, arrivals, rates, seconds):
+def replay_apart(trio, place, arrivals, rates, seconds, seeds):
+    """How far replays of one recorded load are from what happened, in points of success and of the
+    forwarded share, with what is told when that is too far."""
     names = list(SLOTS)
-    for seed in range(1, TRIES + 1):
+    for seed in seeds:
         with recorded(trio, place, *names):
             counts = offer(trio, place, rates, seconds, arrivals, seed)
         if counts:
@@ -157,8 +159,23 @@ def test_replay_of_a_recorded_overload_tells_what_happened(trio, place, arrivals
     success, forwarded = (
         100 * (statistics.mean(one[ratio] for one in replays) - live[ratio])
         for ratio in ("success_ratio", "forwarded_ratio"))
-    told = f"success {success:+.2f} points, forwarded {forwarded:+.2f}, {live}"
-    assert abs(success) <= SUCCESS_POINTS and abs(forwarded) <= FORWARDED_POINTS, told
+    return success, forwarded, f"success {success:+.2f} points, forwarded {forwarded:+.2f}, {live}"
+
+
+@pytest.mark.parametrize("arrivals, rates, seconds", [
+    ("constant", {"light": 66}, 15),
+    ("poisson", {"light": 60}, 20),
+    ("poisson", {"light": 36, "mid": 22, "heavy": 10}, 30)])
+def test_replay_of_a_recorded_overload_tells_what_happened(trio, place, arrivals, rates, seconds):
+    seeds = iter(range(1, 1 + TRIES * LOADS))
+    apart = []
+    for _ in range(LOADS):
+        apart.append(replay_apart(trio, place, arrivals, rates, seconds, seeds))
+        success, forwarded = (statistics.mean(one[at] for one in apart) for at in range(2))
+        if abs(success) <= SUCCESS_POINTS and abs(forwarded) <= FORWARDED_POINTS:
+            print(*(told for _, _, told in apart), sep="\n")
+            return
+    pytest.fail("\n".join(told for _, _, told in apart))
 
 
 def test_other_strategies_are_replayed_by_themselves(trio, place):
@@ -289,9 +306,9 @@ def test_calls_under_way_at_the_end_are_waited_for_unless_interrupted_again(trio
         recorder = Recorder(node, place / "again.jsonl")
         try:
             with node.occupied("slow", 1):
-                wait_until(lambda: recorder.interrupt() or recorder._process.poll() is not None,
-                           "the recorder to stop", 5.0)
-                assert recorder.wait()[0] == 0
+                recorder.interrupt()
+                recorder.interrupt()
+                assert recorder.wait(5.0)[0] == 0
         finally:
             recorder.abandon()
         call, = [line for line in lines_of(place / "again.jsonl") if "at_s" in line]

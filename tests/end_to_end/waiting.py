@@ -89,6 +89,15 @@ def memory_peak_bytes(pid):
     raise ValueError(f"process {pid} has no VmHWM")
 
 
+def has_pending(pid, number):
+    """Whether this signal was sent to the process and has not reached it yet."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("ShdPnd:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    raise ValueError(f"process {pid} has no ShdPnd")
+
+
 def end_process(pid):
     """SIGKILL to this one process; it may be gone already."""
     try:

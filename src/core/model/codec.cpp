@@ -11,6 +11,7 @@
 #include "core/base/text.hpp"
 #include "core/json/fields.hpp"
 #include "core/model/exchange_message.hpp"
+#include "core/model/membership_summary.hpp"
 #include "core/model/model_counters.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
@@ -443,6 +444,55 @@ Result<ModelCounters> model_counters_from_json(std::string_view text) {
   });
   if (!read) return tl::unexpected(Error(read.error()).within("counters of the model"));
   return counters;
+}
+
+std::string membership_summary_to_json(const MembershipSummary& summary) {
+  json neighbours;
+  for (const auto& [state, member] : neighbour_states) {
+    neighbours[std::string(state)] = summary.*member;
+  }
+  json members;
+  for (const auto& [state, member] : member_states) members[std::string(state)] = summary.*member;
+  json object{{"neighbours", neighbours}, {"members", members}, {"gossip", nullptr}};
+  if (const auto& gossip = summary.gossip) {
+    json ignored;
+    for (const auto& [reason, member] : gossip_ignored) {
+      ignored[std::string(reason)] = (*gossip).*member;
+    }
+    object["gossip"] = {{"federation", gossip->federation},
+                        {"connected", gossip->is_connected},
+                        {"members", gossip->members},
+                        {"not_joined", gossip->not_joined},
+                        {"ignored", ignored}};
+  }
+  return compact(object);
+}
+
+Result<MembershipSummary> membership_summary_from_json(std::string_view text) {
+  constexpr std::size_t summary_bytes_max = 4096;
+  constexpr std::size_t name_length_max = 1024;
+  MembershipSummary summary;
+  const auto read = parse_json_object(text, summary_bytes_max, [&summary](const Fields& fields) {
+    const Fields neighbours = fields.object("neighbours");
+    for (const auto& [state, member] : neighbour_states) {
+      summary.*member = read_count(neighbours, state);
+    }
+    const Fields members = fields.object("members");
+    for (const auto& [state, member] : member_states) summary.*member = read_count(members, state);
+    if (!fields.has("gossip")) return;
+    const Fields told = fields.object("gossip");
+    GossipSummary& gossip = summary.gossip.emplace();
+    gossip.federation = told.text("federation", name_length_max);
+    gossip.is_connected = told.flag_or("connected", false);
+    gossip.members = read_count(told, "members");
+    gossip.not_joined = read_count(told, "not_joined");
+    const Fields ignored = told.object("ignored");
+    for (const auto& [reason, member] : gossip_ignored) {
+      gossip.*member = read_count(ignored, reason);
+    }
+  });
+  if (!read) return tl::unexpected(Error(read.error()).within("summary of the membership"));
+  return summary;
 }
 
 std::string exchange_to_json(const ExchangeMessage& message) {

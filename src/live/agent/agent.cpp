@@ -20,6 +20,7 @@
 #include "core/base/text.hpp"
 #include "core/control/external_observer.hpp"
 #include "core/json/fields.hpp"
+#include "core/model/membership_summary.hpp"
 #include "core/strategy/external_model.hpp"
 #include "live/files/files.hpp"
 #include "live/haproxy/front_door.hpp"
@@ -40,6 +41,7 @@ constexpr Millis watch_time{20'000};  ///< One question for changes of the gatew
 constexpr Millis watch_pause{50};     ///< Between two such changes, however they flap.
 constexpr Millis return_pause{20};    ///< Until a gateway that is away is asked again.
 constexpr Millis membership_period{500};
+constexpr Millis summary_period{1'000};         ///< Of what the gateway shows about members.
 constexpr Micros reproof_patience{10'000'000};  ///< For neighbours that an earlier agent admitted.
 constexpr Micros proof_retry_min{500'000};
 constexpr Micros proof_retry_max{10'000'000};
@@ -301,6 +303,20 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
       co_await observe_once(self);
       self->step(HeartbeatElapsed{});
       co_await pause(self->settings.controller.heartbeat);
+    }
+  }
+
+  /// Tells the gateway whom this node knows, when that or the gateway is another one than before.
+  static asio::awaitable<void> summary_loop(std::shared_ptr<State> self) {
+    std::string told;
+    while (!self->stopping) {
+      const std::string summary = membership_summary_to_json(self->membership_summary());
+      std::string newest = self->seen.boot + summary;
+      if (newest != told) {
+        const auto reply = co_await call_local(self->control(), "PUT", "/v1/membership", summary);
+        if (reply && reply->head.status == 200) told = std::move(newest);
+      }
+      co_await pause(summary_period);
     }
   }
 
@@ -1078,6 +1094,31 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
                       {"gossip", gossip_json()}});
   }
 
+  [[nodiscard]] MembershipSummary membership_summary() const {
+    MembershipSummary summary;
+    for (const NeighbourStatus& neighbour : controller.neighbours(now())) {
+      for (const auto& [state, member] : neighbour_states) {
+        if (neighbour.state == state) ++(summary.*member);
+      }
+    }
+    for (const auto& [address, candidate] : candidates) {
+      if (candidate->is_self) continue;
+      ++(candidate->is_denied ? summary.denied
+                              : (candidate->proved ? summary.proved : summary.unproved));
+    }
+    if (!serf) return summary;
+    const SerfStatus status = serf->status();
+    summary.gossip = {.federation = settings.serf->federation,
+                      .is_connected = status.is_connected,
+                      .members = status.members,
+                      .not_joined = status.not_joined.size(),
+                      .other_federation = status.counters.ignored_other_federation,
+                      .malformed = status.counters.ignored_malformed,
+                      .copy_of_self = status.counters.ignored_copies_of_self,
+                      .crowded_out = status.counters.crowded_out};
+    return summary;
+  }
+
   [[nodiscard]] nlohmann::json gossip_json() const {
     if (!serf) return nullptr;
     const SerfStatus status = serf->status();
@@ -1140,6 +1181,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::any_io_executor executor,
   state->tasks.spawn(State::heartbeat_loop(state));
   state->tasks.spawn(State::watch_loop(state));
   state->tasks.spawn(State::membership_loop(state));
+  state->tasks.spawn(State::summary_loop(state));
   state->tasks.spawn(State::credits_loop(state));
   if (state->settings.model) state->tasks.spawn(State::model_loop(state));
   return std::unique_ptr<Agent>(new Agent(std::move(state)));

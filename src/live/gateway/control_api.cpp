@@ -69,7 +69,11 @@ std::string status_json(const GatewayCore& core) {
                         {"plan_version", seen.plan_version},
                         {"platform", nlohmann::json::parse(platform_json(core))},
                         {"certificate_until", certificate ? certificate->not_after : "unknown"},
+                        {"membership", nullptr},
                         {"functions", functions}};
+  if (core.membership) {
+    status["membership"] = nlohmann::json::parse(membership_summary_to_json(*core.membership));
+  }
   if (core.runner) {
     status["sandbox"] = nlohmann::json::parse(sandbox_json(core.runner->sandbox()));
   }
@@ -154,6 +158,21 @@ asio::awaitable<void> take_model_counters(GatewayCore* core, ServerConnection* c
   co_await respond_text(connection, 200, "");
 }
 
+/// Whom the agent knows, for the same reason.
+asio::awaitable<void> take_membership(GatewayCore* core, ServerConnection* connection) {
+  constexpr std::uint64_t summary_bytes_max = 4096;
+  auto body = co_await read_whole_body(connection, summary_bytes_max);
+  auto summary = body ? membership_summary_from_json(*body)
+                      : Result<MembershipSummary>(pass_on(std::move(body)));
+  if (!summary) {
+    co_await respond_text(connection, 400, summary.error().message + "\n");
+    co_return;
+  }
+  core->metrics.set_membership(*summary);
+  core->membership = std::move(*summary);
+  co_await respond_text(connection, 200, "");
+}
+
 }  // namespace
 
 asio::awaitable<void> serve_admin(GatewayCore* core, ServerConnection* connection,
@@ -202,6 +221,8 @@ asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connect
     co_await install_plan(core, connection);
   } else if (head.method == "PUT" && head.target == "/v1/model") {
     co_await take_model_counters(core, connection);
+  } else if (head.method == "PUT" && head.target == "/v1/membership") {
+    co_await take_membership(core, connection);
   } else if (head.method == "GET" && head.target == "/v1/recording") {
     co_await serve_recording(core, connection);
   } else if (head.method == "POST" && head.target == "/v1/drain") {
@@ -209,8 +230,8 @@ asio::awaitable<void> serve_control(GatewayCore* core, ServerConnection* connect
     co_await respond_text(connection, 200, "");
   } else {
     co_await respond_text(connection, 404,
-                          "here are GET /v1/observation, GET and PUT /v1/plan, PUT /v1/model, GET "
-                          "/v1/recording, POST /v1/drain\n");
+                          "here are GET /v1/observation, GET and PUT /v1/plan, PUT /v1/model, PUT "
+                          "/v1/membership, GET /v1/recording, POST /v1/drain\n");
   }
 }
 

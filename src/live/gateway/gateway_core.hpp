@@ -195,6 +195,7 @@ struct GatewayCore {
   std::unique_ptr<Platform> platform;
   Dispatcher dispatcher;
   GatewayMetrics metrics;
+  std::optional<MembershipSummary> membership;  ///< As the agent told it last; none before.
   DecisionLog decisions;
   Recordings recordings;
   ConnectionPool egress;

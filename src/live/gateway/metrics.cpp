@@ -39,6 +39,11 @@ std::string_view end_text(GatewayMetrics::End end) {
   return "failed";
 }
 
+/// How far a total of the agent grew; an agent that started anew began at zero.
+double since(std::uint64_t before, std::uint64_t total) {
+  return static_cast<double>(total >= before ? total - before : total);
+}
+
 }  // namespace
 
 struct GatewayMetrics::State {
@@ -150,6 +155,36 @@ struct GatewayMetrics::State {
                                     .Register(registry);
   ModelCounters model_before;
 
+  Family<Gauge>& neighbours = BuildGauge()
+                                  .Name("dfaas_agent_neighbours")
+                                  .Help("Neighbours by state: up, draining, silent, new")
+                                  .Register(registry);
+  Family<Gauge>& members =
+      BuildGauge()
+          .Name("dfaas_agent_members")
+          .Help("Addresses of other members by state of their proof: proved, unproved, denied")
+          .Register(registry);
+  Family<Gauge>& gossip_connected = BuildGauge()
+                                        .Name("dfaas_agent_gossip_connected")
+                                        .Help("1 while the agent hears the serf beside it, else 0")
+                                        .Register(registry);
+  Family<Gauge>& gossip_members = BuildGauge()
+                                      .Name("dfaas_agent_gossip_members")
+                                      .Help("Other members of the federation that gossip knows")
+                                      .Register(registry);
+  Family<Gauge>& gossip_not_joined = BuildGauge()
+                                         .Name("dfaas_agent_gossip_not_joined")
+                                         .Help("Addresses to join where nobody lets this node in")
+                                         .Register(registry);
+  Family<Counter>& gossip_ignoring =
+      BuildCounter()
+          .Name("dfaas_agent_gossip_ignored_total")
+          .Help(
+              "Members of the gossip that were not believed, by reason: other_federation, "
+              "malformed, copy_of_self, crowded_out")
+          .Register(registry);
+  GossipSummary gossip_before;
+
   /// What a call touches each time, looked up once.
   struct PerFunction {
     Counter* started = nullptr;
@@ -243,14 +278,30 @@ void GatewayMetrics::forget(const std::string& function) {
   state_->service_count.Remove(std::exchange(counters.service_count, nullptr));
 }
 
+void GatewayMetrics::set_membership(const MembershipSummary& summary) {
+  State& s = *state_;
+  for (const auto& [state, member] : neighbour_states) {
+    s.neighbours.Add({{"state", std::string(state)}}).Set(static_cast<double>(summary.*member));
+  }
+  for (const auto& [state, member] : member_states) {
+    s.members.Add({{"state", std::string(state)}}).Set(static_cast<double>(summary.*member));
+  }
+  if (!summary.gossip) return;
+  const GossipSummary& gossip = *summary.gossip;
+  s.gossip_connected.Add({}).Set(gossip.is_connected ? 1 : 0);
+  s.gossip_members.Add({}).Set(static_cast<double>(gossip.members));
+  s.gossip_not_joined.Add({}).Set(static_cast<double>(gossip.not_joined));
+  for (const auto& [reason, member] : gossip_ignored) {
+    s.gossip_ignoring.Add({{"reason", std::string(reason)}})
+        .Increment(since(s.gossip_before.*member, gossip.*member));
+  }
+  s.gossip_before = gossip;
+}
+
 void GatewayMetrics::set_model(const ModelCounters& counters) {
   for (const auto& [outcome, member] : model_outcomes) {
-    const std::uint64_t before = state_->model_before.*member;
-    const std::uint64_t now_is = counters.*member;
-    // An agent that started anew began at zero.
-    const std::uint64_t more = now_is >= before ? now_is - before : now_is;
     state_->model_answers.Add({{"outcome", std::string(outcome)}})
-        .Increment(static_cast<double>(more));
+        .Increment(since(state_->model_before.*member, counters.*member));
   }
   state_->model_untold.Add({}).Set(static_cast<double>(counters.functions_without_answer));
   state_->model_before = counters;

@@ -15,6 +15,7 @@
 
 #include "core/base/instant.hpp"
 #include "core/base/names.hpp"
+#include "core/model/membership_summary.hpp"
 #include "core/model/model_counters.hpp"
 #include "core/model/observation.hpp"
 #include "live/async/async_call.hpp"
@@ -50,6 +51,7 @@ class GatewayMetrics {
   void forget(const std::string& function);
   /// Totals of the agent since it started. Shown from the first time on.
   void set_model(const ModelCounters& counters);
+  void set_membership(const MembershipSummary& summary);
   void set_async(const AsyncCounters& counters);
   /// Totals since the gateway started, of a platform that runs the functions. Shown from the first time on.
   struct PlatformCounters {

@@ -40,6 +40,7 @@ struct Child {
   SupervisedProgram program;
   bool has_started = false;  ///< It was ready once: from now on it is restarted when it dies.
   int early_status = 0;      ///< Of a program that ended before that.
+  int starts = 0;
   pid_t pid = -1;
   pid_t predecessor = -1;    ///< Has handed over, or is about to.
   bool is_replaced = false;  ///< It was told to end, to be started again.
@@ -149,6 +150,7 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
                               std::error_code(error, std::generic_category()).message()));
     }
     child.started = SteadyClock::now();
+    ++child.starts;
     log_event(LogLevel::info, "program_started",
               {{"name", program.name}, {"pid", std::to_string(child.pid)}});
     return {};
@@ -290,6 +292,9 @@ struct Supervisor::State : std::enable_shared_from_this<Supervisor::State> {
   void await_ready(std::size_t at, SteadyClock::time_point until, Millis patience,
                    std::function<void(Result<void>)> done) {
     const SupervisedProgram& program = children[at].program;
+    if (children[at].pid < 0 && children[at].starts < program.start_tries && !stopping) {
+      if (auto again = spawn(children[at]); !again) return done(std::move(again));
+    }
     if (children[at].pid < 0) {
       return done(
           fail(ErrorCode::unavailable,

@@ -34,6 +34,9 @@ struct SupervisedProgram {
   /// Arguments for a successor that takes over from this process while it runs, and tells it to end. Null:
   /// it gets `replace_signal` and has ended before the successor starts.
   std::function<Result<std::vector<std::string>>(int pid)> hand_over;
+  /// How often it may end before it is ready, until that is an error: more than once for a program that may
+  /// find a port taken which before_start() saw free.
+  int start_tries = 1;
   int replace_signal = 15;
   int stop_signal = 15;
   Millis stop_patience{5'000};  ///< Then SIGKILL.

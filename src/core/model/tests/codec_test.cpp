@@ -8,6 +8,7 @@
 
 #include "core/base/random.hpp"
 #include "core/model/exchange_message.hpp"
+#include "core/model/membership_summary.hpp"
 #include "core/model/observation.hpp"
 #include "core/model/routing_plan.hpp"
 
@@ -313,6 +314,30 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"boot":"a","functions":[{"function":"g","traits":{}},{"function":"f","traits":{}}]})",
             "functions: entries are not in order"}),
     by_name);
+
+TEST(MembershipSummaryCodec, KeepsWhatItCarries) {
+  Random random{7};
+  for (const bool has_gossip : {false, true}) {
+    MembershipSummary summary;
+    for (const auto& [state, member] : neighbour_states) summary.*member = below(random, 1000);
+    for (const auto& [state, member] : member_states) summary.*member = below(random, 1000);
+    if (has_gossip) {
+      GossipSummary& gossip = summary.gossip.emplace();
+      gossip = {
+          .federation = "\"north\" & co", .is_connected = true, .members = 9999, .not_joined = 3};
+      for (const auto& [reason, member] : gossip_ignored) gossip.*member = below(random, 1000);
+    }
+    EXPECT_EQ(*membership_summary_from_json(membership_summary_to_json(summary)), summary);
+  }
+}
+
+TEST(MembershipSummaryCodec, RefusesWhatIsNoneWithTheField) {
+  const auto wrong =
+      membership_summary_from_json(R"({"neighbours": {"up": -1}, "members": {}, "gossip": null})");
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().message.find("neighbours.up"), std::string::npos)
+      << wrong.error().message;
+}
 
 TEST(ExchangeCodec, RefusesWhatIsTooLong) {
   const auto read = exchange_from_json(std::string(exchange_bytes_max + 1, ' '));

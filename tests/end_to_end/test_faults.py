@@ -288,6 +288,29 @@ def test_neighbour_joins_and_leaves_under_load_without_a_loss(trio):
         assert_none_lost(run.join())
 
 
+def test_what_the_front_door_did_not_take_in_time_is_made_good(trio):
+    """HAProxy stands still while a neighbour comes, and while it goes."""
+    light, mid, heavy = trio
+
+    def list_while_frozen(*others):
+        told = light.log().count("event=front_door_not_changed")
+        light.pause_program("haproxy")
+        try:
+            light.list_peers(other.peer_port for other in others)
+            wait_until(lambda: light.log().count("event=front_door_not_changed") > told, "light to give up")
+        finally:
+            light.resume_program("haproxy")
+
+    light.list_peers([heavy.peer_port])
+    wait_until(lambda: light.peer_state(mid) is None, "light to let go of mid")
+    list_while_frozen(mid, heavy)
+    wait_until(lambda: light.peer_state(mid) == "up", "light to reach mid")
+    list_while_frozen(heavy)
+    wait_until(lambda: light.peer_request(mid, "GET", "/healthz").status == 403, "mid to be a stranger")
+    trio.write_peers()
+    trio.wait_connected()
+
+
 def test_hundred_plan_changes_a_second_cost_no_request(trio):
     light = trio["light"]
     with load.open_loop(light.user_port, "/function/nap", per_second=50, seconds=60) as run:

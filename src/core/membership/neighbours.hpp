@@ -24,7 +24,9 @@
 
 namespace dfaas {
 
-constexpr std::size_t neighbours_limit = 60;  ///< Slots of the front door; p61 to p64 stay free.
+constexpr int front_door_slots = 64;
+/// Fewer than slots: those that are being closed do not keep newcomers waiting.
+constexpr std::size_t neighbours_limit = 60;
 
 /// A member whose certificate was seen.
 struct ProvedMember {

@@ -233,7 +233,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     std::set<int> used = closing_slots;
     for (const auto& [slot, admission] : front_door.admissions()) used.insert(slot);
     for (const auto& [address, candidate] : candidates) used.insert(candidate->slot);
-    for (int slot = 1; slot <= static_cast<int>(neighbours_limit); ++slot) {
+    for (int slot = 1; slot <= front_door_slots; ++slot) {
       if (!used.contains(slot)) return slot;
     }
     return 0;
@@ -491,9 +491,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     for (const auto& [slot, admission] : admissions) {
       if (self->slot_of(admission.id) == slot) continue;
       log_event(LogLevel::info, "neighbour_not_proved_again", {{"peer", admission.id.text()}});
-      if (auto done = co_await self->front_door.dismiss(slot); !done) {
-        log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
-      }
+      co_await close_slot(self, slot);
     }
   }
 
@@ -683,9 +681,16 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
   static asio::awaitable<void> shut_out(std::shared_ptr<State> self, NodeId id) {
     const int slot = self->front_door.slot_of(id);
     if (slot == 0 || self->slot_of(id) == slot) co_return;
+    co_await close_slot(self, slot);
+  }
+
+  /// Nobody gets it meanwhile.
+  static asio::awaitable<void> close_slot(std::shared_ptr<State> self, int slot) {
+    self->closing_slots.insert(slot);
     if (auto done = co_await self->front_door.dismiss(slot); !done) {
       log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
     }
+    self->closing_slots.erase(slot);
   }
 
   static asio::awaitable<void> dismiss(std::shared_ptr<State> self,
@@ -694,14 +699,10 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     const NodeId id = candidate->proved->id;
     const int slot = std::exchange(candidate->slot, 0);
     candidate->not_up_since.reset();
-    self->closing_slots.insert(slot);
     log_event(LogLevel::info, "neighbour_gone", {{"peer", id.text()}});
     // Out of the plan first, so that nothing new is on its way when the slot closes.
     self->step(NeighbourGone{id});
-    if (auto done = co_await self->front_door.dismiss(slot); !done) {
-      log_event(LogLevel::warn, "front_door_not_changed", {{"why", done.error().message}});
-    }
-    self->closing_slots.erase(slot);
+    co_await close_slot(self, slot);
   }
 
   // --- proofs

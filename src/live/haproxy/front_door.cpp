@@ -16,6 +16,7 @@
 
 #include "core/base/text.hpp"
 #include "core/haproxy/runtime_text.hpp"
+#include "core/membership/neighbours.hpp"
 #include "live/files/files.hpp"
 
 namespace dfaas {
@@ -25,7 +26,6 @@ namespace asio = boost::asio;
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr Millis command_patience{2'000};
 constexpr std::size_t answer_bytes_max = 4U << 20U;
-constexpr std::uint64_t slots_max = 64;
 /// Of one neighbour. A busy connection lives on with the certificate that it began with: at a renewal every few
 /// days, for a month.
 constexpr std::size_t certificates_max = 8;
@@ -101,33 +101,45 @@ asio::awaitable<Result<void>> FrontDoor::apply(std::string line) {
   co_return Result<void>{};
 }
 
-asio::awaitable<Result<void>> FrontDoor::put(std::string map, std::string key, std::string value) {
-  // The map of a running HAProxy may or may not have the key. Deleting it first would shut out, for a
-  // moment, a member that is there.
-  const std::string change = fmt::format("set map {} {} {}", map, key, value);
-  const auto changed = co_await apply(change);
-  if (changed) co_return changed;
-  const std::string addition = fmt::format("add map {} {} {}", map, key, value);
-  co_return co_await apply(addition);
-}
-
 asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
   const std::string id = admission.id.text();
   const std::string members = (maps_ / "members.map").string();
   const std::string names = (maps_ / "cn.map").string();
   const std::string place = fmt::format("p{}", slot);
   const std::string server = "set server peers/" + place;
-  const std::string stop = server + " state maint";
-  const std::string move =
-      fmt::format("{} addr {} port {}", server, admission.address, admission.port);
-  const std::string start = server + " state ready";
-  if (auto done = co_await apply(stop); !done) co_return done;
+  // The map of a running HAProxy may or may not have a key. Deleting it first would shut out, for a moment,
+  // a member that is there: so it is set, and where that is refused, added.
+  struct Step {
+    std::string line;
+    std::string otherwise{};
+  };
+  const auto put = [](const std::string& map, const std::string& key, const std::string& value) {
+    return Step{.line = fmt::format("set map {} {} {}", map, key, value),
+                .otherwise = fmt::format("add map {} {} {}", map, key, value)};
+  };
+  std::vector<Step> steps{{.line = server + " state maint"}};
   for (const std::string& fingerprint : admission.fingerprints) {
-    if (auto done = co_await put(members, fingerprint, id); !done) co_return done;
+    steps.push_back(put(members, fingerprint, id));
   }
-  if (auto done = co_await put(names, place, id); !done) co_return done;
-  if (auto done = co_await apply(move); !done) co_return done;
-  co_return co_await apply(start);
+  steps.push_back(put(names, place, id));
+  steps.push_back(
+      {.line = fmt::format("{} addr {} port {}", server, admission.address, admission.port)});
+  steps.push_back({.line = server + " state ready"});
+  // Whoever was dismissed while HAProxy answered must not come in again by what is left to do.
+  const auto is_wanted = [this, slot, &admission] {
+    const auto found = admissions_.find(slot);
+    return found != admissions_.end() && found->second.id == admission.id &&
+           found->second.address == admission.address && found->second.port == admission.port;
+  };
+  for (const Step& step : steps) {
+    if (!is_wanted()) co_return Result<void>{};
+    auto done = co_await apply(step.line);
+    if (!done && !step.otherwise.empty() && is_wanted()) done = co_await apply(step.otherwise);
+    if (done) continue;
+    is_behind_ = true;
+    co_return done;
+  }
+  co_return Result<void>{};
 }
 
 asio::awaitable<Result<FrontDoor::Running>> FrontDoor::look() {
@@ -149,8 +161,9 @@ asio::awaitable<Result<FrontDoor::Running>> FrontDoor::look() {
     const auto id = NodeId::parse(text);
     const auto state = states.find(name);
     const auto fingerprint = fingerprints.find(text);
-    const bool is_whole = slot && *slot >= 1 && *slot <= slots_max && id && state != states.end() &&
-                          !state->second.in_maintenance && fingerprint != fingerprints.end();
+    const bool is_whole =
+        slot && *slot >= 1 && *slot <= static_cast<std::uint64_t>(front_door_slots) && id &&
+        state != states.end() && !state->second.in_maintenance && fingerprint != fingerprints.end();
     if (!is_whole) continue;
     running.admissions[static_cast<int>(*slot)] = {
         .id = *id,
@@ -203,12 +216,18 @@ asio::awaitable<Result<void>> FrontDoor::admit_certificate(int slot, std::string
   }
   if (auto written = write_maps(); !written) co_return written;
   const std::string members = (maps_ / "members.map").string();
-  if (auto done = co_await put(members, fingerprint, id); !done) co_return done;
+  const std::string addition = fmt::format("add map {} {} {}", members, fingerprint, id);
+  const std::string change = fmt::format("set map {} {} {}", members, fingerprint, id);
+  auto done = co_await apply(change);
+  if (!done) done = co_await apply(addition);
   for (const std::string& old : gone) {
+    if (!done) break;
     const std::string line = fmt::format("del map {} {}", members, old);
-    if (auto answer = co_await command(line); !answer) co_return pass_on(std::move(answer));
+    auto answer = co_await command(line);
+    if (!answer) done = pass_on(std::move(answer));
   }
-  co_return Result<void>{};
+  if (!done) is_behind_ = true;
+  co_return done;
 }
 
 asio::awaitable<Result<void>> FrontDoor::replace(std::string kind, std::string file,
@@ -245,16 +264,32 @@ asio::awaitable<Result<void>> FrontDoor::replace_authorities(std::filesystem::pa
 asio::awaitable<Result<void>> FrontDoor::dismiss(int slot) {
   const auto found = admissions_.find(slot);
   if (found == admissions_.end()) co_return Result<void>{};
-  const Admission gone = found->second;
+  Admission gone = std::move(found->second);
   admissions_.erase(found);
-  if (auto written = write_maps(); !written) co_return written;
-  std::vector<std::string> lines{fmt::format("set server peers/p{} state maint", slot),
-                                 fmt::format("del map {} p{}", (maps_ / "cn.map").string(), slot)};
+  auto written = write_maps();
+  auto done = co_await shut(slot, std::move(gone));
+  co_return written ? done : written;
+}
+
+asio::awaitable<Result<void>> FrontDoor::shut(int slot, Admission gone) {
+  std::vector<std::string> lines;
+  if (!admissions_.contains(slot)) {
+    lines = {fmt::format("set server peers/p{} state maint", slot),
+             fmt::format("del map {} p{}", (maps_ / "cn.map").string(), slot)};
+  }
   for (const std::string& fingerprint : gone.fingerprints) {
+    const bool is_in_use = std::ranges::any_of(admissions_, [&fingerprint](const auto& entry) {
+      return std::ranges::count(entry.second.fingerprints, fingerprint) > 0;
+    });
+    if (is_in_use) continue;
     lines.push_back(fmt::format("del map {} {}", (maps_ / "members.map").string(), fingerprint));
   }
   for (const std::string& line : lines) {
-    if (auto answer = co_await command(line); !answer) co_return pass_on(std::move(answer));
+    auto answer = co_await command(line);
+    if (answer) continue;
+    half_shut_.emplace_back(slot, std::move(gone));
+    is_behind_ = true;
+    co_return pass_on(std::move(answer));
   }
   co_return Result<void>{};
 }
@@ -263,18 +298,27 @@ asio::awaitable<Result<void>> FrontDoor::refresh() {
   auto info = co_await command("show info");
   if (!info) co_return pass_on(std::move(info));
   const std::string pid(info_value(*info, "Pid"));
-  if (pid == pid_) co_return Result<void>{};
+  if (pid == pid_ && !is_behind_) co_return Result<void>{};
+  is_behind_ = false;  // What fails from here on says so again.
+  const auto rest = std::exchange(half_shut_, {});
+  Result<void> result;
+  for (const auto& [slot, gone] : rest) {
+    if (auto done = co_await shut(slot, gone); !done) result = done;
+  }
   const auto running = co_await look();
-  if (!running) co_return fail(running.error().code, running.error().message);
+  if (!running) {
+    is_behind_ = true;
+    co_return fail(running.error().code, running.error().message);
+  }
   const std::map<int, Admission> wanted = admissions_;  // It may change while we wait.
   for (const auto& [slot, admission] : wanted) {
     // One that took over from a front door knows them: setting up again would interrupt.
     const auto known = running->admissions.find(slot);
     if (known != running->admissions.end() && is_same(known->second, admission)) continue;
-    if (auto done = co_await set_up(slot, admission); !done) co_return done;
+    if (auto done = co_await set_up(slot, admission); !done) result = done;
   }
-  pid_ = pid;
-  co_return Result<void>{};
+  if (result) pid_ = pid;
+  co_return result;
 }
 
 }  // namespace dfaas

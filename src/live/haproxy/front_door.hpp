@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -53,7 +54,8 @@ class FrontDoor {
   /// One more certificate of an admitted neighbour, which will show it from now on; of many, the oldest is
   /// admitted no longer.
   boost::asio::awaitable<Result<void>> admit_certificate(int slot, std::string fingerprint);
-  /// Nothing new goes there or comes from there; what is on its way may finish.
+  /// Nothing new goes there or comes from there; what is on its way may finish. Errors: as admit(); what is left
+  /// to do is done by the next refresh().
   boost::asio::awaitable<Result<void>> dismiss(int slot);
 
   /// HAProxy goes on with `pem` in place of what it read from `file` at its start: our certificate and key.
@@ -64,7 +66,7 @@ class FrontDoor {
   boost::asio::awaitable<Result<void>> replace_authorities(std::filesystem::path file,
                                                            std::string pem);
 
-  /// Sets everything up again if HAProxy was restarted since. Cheap when not.
+  /// Sets everything up again if HAProxy was restarted since, or has not taken a change. Cheap when not.
   boost::asio::awaitable<Result<void>> refresh();
 
   [[nodiscard]] const std::map<int, Admission>& admissions() const { return admissions_; }
@@ -81,8 +83,9 @@ class FrontDoor {
   boost::asio::awaitable<Result<void>> apply(std::string line);
   /// Two commands, of which the second makes the first take effect.
   boost::asio::awaitable<Result<void>> replace(std::string kind, std::string file, std::string pem);
-  boost::asio::awaitable<Result<void>> put(std::string map, std::string key, std::string value);
   boost::asio::awaitable<Result<void>> set_up(int slot, Admission admission);
+  /// Out of the running HAProxy, but for what others have by now.
+  boost::asio::awaitable<Result<void>> shut(int slot, Admission gone);
   Result<void> write_maps() const;
 
   boost::asio::any_io_executor executor_;
@@ -90,6 +93,8 @@ class FrontDoor {
   std::filesystem::path maps_;
   std::map<int, Admission> admissions_;
   std::string pid_;
+  bool is_behind_ = false;                            ///< HAProxy has not taken every change.
+  std::vector<std::pair<int, Admission>> half_shut_;  ///< By slot: dismissed, perhaps not out yet.
 };
 
 }  // namespace dfaas

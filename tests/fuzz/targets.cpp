@@ -12,6 +12,7 @@
 #include "core/base/text.hpp"
 #include "core/dataplane/dispatcher.hpp"
 #include "core/federation/joining.hpp"
+#include "core/haproxy/runtime_text.hpp"
 #include "core/membership/gossip_view.hpp"
 #include "core/membership/msgpack_frames.hpp"
 #include "core/membership/serf_rpc.hpp"
@@ -417,6 +418,24 @@ void run_usage(std::string_view bytes) {
   number_of(bytes, "usage_usec");
 }
 
+/// Any answer may come to any command.
+void run_haproxy(std::string_view bytes) {
+  is_complaint(bytes);
+  for (const std::string_view name : {"Pid", "Version", ""}) {
+    const std::string_view value = info_value(bytes, name);
+    DFAAS_ASSERT(value == trim(value), "a value ends where its line does");
+    DFAAS_ASSERT(value.find('\n') == std::string_view::npos, "a value is of one line");
+  }
+  for (const auto& [key, value] : map_entries(bytes)) {
+    DFAAS_ASSERT(!key.empty() && !value.empty(), "an entry has a key and a value");
+    DFAAS_ASSERT(map_entries("0x1 " + key + " " + value).size() == 1, "an entry is read as it is");
+  }
+  for (const ServerState& state : server_states(bytes)) {
+    DFAAS_ASSERT(!state.name.empty(), "a server has a name");
+    DFAAS_ASSERT(state.port >= 0 && state.port <= 65535, "a server has a port");
+  }
+}
+
 void run_load_plan(std::string_view bytes) {
   is_accepted(parse_plan_file(
       bytes, [](const std::string& /*file*/) -> Result<std::string> { return "body"; }));
@@ -466,10 +485,11 @@ void run_serf(std::string_view bytes) {
   check_sentence(join_complaint("a:1", bytes));
 }
 
-constexpr std::array<FuzzTarget, 23> table{{{"deletion", run_deletion},
+constexpr std::array<FuzzTarget, 24> table{{{"deletion", run_deletion},
                                             {"deployment", run_deployment},
                                             {"exchange", run_exchange},
                                             {"external_action", run_external_action},
+                                            {"haproxy", run_haproxy},
                                             {"image", run_image},
                                             {"import_azure", run_import_azure},
                                             {"import_original", run_import_original},

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A member that lies: a program of our own behind the good certificate of a node that does not run.
-
-It answers the exchange with fifty times the functions' slots and grants without end, and calls as it was told.
-"""
+"""Attackers: members that lie, floods, certificates that somebody made up."""
 
 import collections
 import http.server
 import json
 import ssl
+import subprocess
 import threading
 
 
 class HostileMember:
-    """At the peer port of `node`. `how` says what becomes of calls: "swallow", "garbage", "refuse", "close"."""
+    """A program of our own behind the good certificate of a node that does not run, at its peer port. It answers the
+    exchange with fifty times the functions' slots and grants without end, and calls as it was told. `how` says what becomes of calls: "swallow", "garbage", "refuse", "close"."""
 
     def __init__(self, node, how):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -84,3 +83,51 @@ class HostileMember:
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+class Flood:
+    """`attempt` again and again in some threads while the block runs; what came of each is in `outcomes`."""
+
+    def __init__(self, attempt, threads):
+        self.outcomes = []
+        self._attempt = attempt
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+
+    def _run(self):
+        while not self._is_over.is_set():
+            try:
+                self.outcomes.append(self._attempt())
+            except (OSError, AssertionError):
+                self.outcomes.append("closed")
+
+    def counts(self):
+        return dict(collections.Counter(list(self.outcomes)))
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(10)
+
+
+def issue_certificate(directory, common_name, authority):
+    """A key and a certificate with any name, as the holder of an authority's key can make them."""
+    key, request, certificate = (directory / name for name in ("key.pem", "request.pem", "crt.pem"))
+    extensions = directory / "extensions"
+    extensions.write_text(f"subjectAltName=DNS:{common_name}\n"
+                          "extendedKeyUsage=clientAuth,serverAuth\n")
+    for command in (
+            ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={common_name}"],
+            ["openssl", "x509", "-req", "-in", request, "-CA", authority / "ca.crt", "-CAkey",
+             authority / "ca.key", "-CAcreateserial", "-days", "2", "-extfile", extensions,
+             "-out", certificate]):
+        subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=20)
+    both = directory / "both.pem"
+    both.write_text(certificate.read_text() + key.read_text())
+    return both

@@ -11,6 +11,7 @@ import clients
 import load
 import pytest
 from federation import Federation, dfaas, free_ports
+from hostile import issue_certificate
 from waiting import wait_until
 
 
@@ -27,24 +28,6 @@ def federation():
 @pytest.fixture
 def light(federation):
     return federation["light"]
-
-
-def issue_certificate(directory, common_name, authority):
-    """A key and a certificate with any name, as the holder of an authority's key can make them."""
-    key, request, certificate = (directory / name for name in ("key.pem", "request.pem", "crt.pem"))
-    extensions = directory / "extensions"
-    extensions.write_text(f"subjectAltName=DNS:{common_name}\n"
-                          "extendedKeyUsage=clientAuth,serverAuth\n")
-    for command in (
-            ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={common_name}"],
-            ["openssl", "x509", "-req", "-in", request, "-CA", authority / "ca.crt", "-CAkey",
-             authority / "ca.key", "-CAcreateserial", "-days", "2", "-extfile", extensions,
-             "-out", certificate]):
-        subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=20)
-    both = directory / "both.pem"
-    both.write_text(certificate.read_text() + key.read_text())
-    return both
 
 
 def on_peer_port(node, context, lines):

@@ -2,6 +2,7 @@
 """Neighbours that do much worse than the others are set aside, and come back by themselves."""
 
 import contextlib
+import time
 
 import load
 import pytest
@@ -89,3 +90,36 @@ def test_a_neighbour_that_is_slow_is_set_aside(federation):
         under_way.stop()
     assert {call.status for call in under_way.join()} == {200}
     assert sorted(quick)[len(quick) // 2] < 0.6
+
+
+def held_seconds(home, other):
+    """For how long `home` still holds it back, as `dfaas peers` has it."""
+    return next(peer.get("held_ms", 0) / 1000 for peer in home.peers()["peers"] if peer["id"] == other.id)
+
+
+def test_a_neighbour_that_comes_and_goes_is_held_back_and_taken_in_again(federation):
+    home, north = federation["home"], federation["north"]
+    deploy(federation, "steady", GOOD)
+    holds, quiet = [], []
+    with load.open_loop(home.user_port, "/function/steady", per_second=25, seconds=60) as under_way:
+        for _ in range(3):
+            north.freeze()
+            try:
+                wait_until(lambda: home.peer_state(north) == "silent", "home to miss north")
+            finally:
+                north.thaw()
+            wait_until(lambda: home.peer_state(north) == "up", "home to hear it again")
+            before = time.monotonic()
+            holds.append(held_seconds(home, north))
+            quiet.append((time.monotonic(), before + holds[-1]))
+        returned = time.monotonic()
+        wait_until(lambda: any(call.node_id == north.id and call.started > returned for call in under_way.calls),
+                   "north to serve again")
+        under_way.stop()
+        calls = under_way.join()
+    print("measured: held back for", [round(hold, 2) for hold in holds], "s; served", load.statuses(calls))
+    assert holds[0] == 0 < holds[1] <= 1 and 0 < holds[2] <= 2, holds
+    margin = 0.1  # Of the agent's plan on its way.
+    sent = [call for call in calls for begun, until in quiet
+            if call.node_id == north.id and begun < call.started < until - margin]
+    assert not sent, sent

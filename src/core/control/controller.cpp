@@ -139,7 +139,7 @@ struct Controller::State {
 
   [[nodiscard]] Millis lifetime() const { return 3 * settings.period; }
   [[nodiscard]] Micros silence_max() const {
-    return settings.heartbeats_missed_max * settings.heartbeat;
+    return settings.heartbeats_missed_max * settings.heartbeat + Micros(settings.heartbeat) / 4;
   }
 
   // --- neighbours
@@ -588,9 +588,13 @@ struct Controller::State {
 
   /// A neighbour that gave no sign for too long is down. One that said that it stops closes its doors
   /// before it has finished what it took from us: that is not to be cut off.
+  /// The last moment at which a neighbour that is up still counts as such.
+  [[nodiscard]] Instant silent_from(const Neighbour& neighbour) const {
+    return neighbour.last_sign + (neighbour.draining ? draining_max : silence_max());
+  }
+
   void notice_silence(Neighbour& neighbour, Instant now) {
-    const Micros patience = neighbour.draining ? draining_max : silence_max();
-    if (!neighbour.up || now - neighbour.last_sign <= patience) return;
+    if (!neighbour.up || now <= silent_from(neighbour)) return;
     neighbour.up = false;
     neighbour.flaps.lost(now);
     neighbour.has_offered.clear();  // What it offers when it is back is news again.
@@ -706,6 +710,11 @@ struct Controller::State {
     if (may_plan(now) && (is_tick || is_plan_due)) actions.emplace_back(make_plan(now, is_tick));
     tell_all(actions);
     return actions;
+  }
+
+  std::vector<ControllerAction> on(Instant now, const SilenceDue& /*event*/) {
+    for (auto& [id, neighbour] : neighbours) notice_silence(neighbour, now);
+    return with_due_plan(now, {});
   }
 
   std::vector<ControllerAction> on(Instant now, const ExchangeArrived& event) {
@@ -840,6 +849,16 @@ Controller& Controller::operator=(Controller&&) noexcept = default;
 
 std::vector<ControllerAction> Controller::step(Instant now, const ControllerEvent& event) {
   return std::visit([&](const auto& happened) { return state_->on(now, happened); }, event);
+}
+
+std::optional<Instant> Controller::next_silence() const {
+  std::optional<Instant> next;
+  for (const auto& [id, neighbour] : state_->neighbours) {
+    if (!neighbour.up) continue;
+    const Instant due = state_->silent_from(neighbour) + Micros{1};
+    if (!next || due < *next) next = due;
+  }
+  return next;
 }
 
 std::vector<NeighbourStatus> Controller::neighbours(Instant now) const {

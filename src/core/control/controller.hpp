@@ -38,6 +38,10 @@ struct Observed {
 /// One heartbeat (500 ms) has passed: ask every neighbour; a plan every `period`.
 struct HeartbeatElapsed {};
 
+/// The time that next_silence() named has come: whoever has not answered since is out at once, not with the
+/// next heartbeat.
+struct SilenceDue {};
+
 /// A neighbour's request arrived; answered by exactly one AnswerExchange.
 struct ExchangeArrived {
   NodeId from;
@@ -83,9 +87,9 @@ struct ExternalSaid {
 
 struct DrainRequested {};
 
-using ControllerEvent =
-    std::variant<Observed, HeartbeatElapsed, ExchangeArrived, ExchangeAnswered, ExchangeFailed,
-                 NeighbourAdmitted, NeighbourGone, StrategyChosen, ExternalSaid, DrainRequested>;
+using ControllerEvent = std::variant<Observed, HeartbeatElapsed, SilenceDue, ExchangeArrived,
+                                     ExchangeAnswered, ExchangeFailed, NeighbourAdmitted,
+                                     NeighbourGone, StrategyChosen, ExternalSaid, DrainRequested>;
 
 /// Hand this to the gateway, whole.
 struct InstallPlan {
@@ -110,7 +114,7 @@ struct ControllerSettings {
   std::string boot;  ///< Random per start, 1 to 64 of [a-z0-9].
   Millis period{2000};
   Millis heartbeat{500};
-  int heartbeats_missed_max = 3;  ///< Then a neighbour is down.
+  int heartbeats_missed_max = 3;  ///< Then, and a quarter for the last answer, a neighbour is down.
   Policy policy;                  ///< Whom the operator denies is no neighbour, whoever admits it.
   std::map<std::string, CreditAccount> credits;  ///< By organisation, from before this start.
 };
@@ -148,6 +152,9 @@ class Controller {
   /// while we get to know the neighbours: a plan without them would end the requests they run for us.
   std::vector<ControllerAction> step(Instant now, const ControllerEvent& event);
 
+  /// When a neighbour that is up will have been silent for too long, should it not answer before; none
+  /// without one that is up.
+  [[nodiscard]] std::optional<Instant> next_silence() const;
   [[nodiscard]] std::vector<NeighbourStatus> neighbours(Instant now) const;
   [[nodiscard]] const std::map<std::string, CreditAccount>& credits() const;
   /// Is it a neighbour? Who is none gets no answer to an exchange: the front door sees to it.

@@ -105,6 +105,9 @@ Micros smooth_round_trip(Micros before, Micros sample) {
   return before + (sample - before) / 4;
 }
 
+/// At least so long; none for what is past.
+Millis until(Instant time) { return std::max(std::chrono::ceil<Millis>(time - now()), Millis{0}); }
+
 asio::awaitable<void> pause(Millis time) {
   asio::steady_timer timer(co_await asio::this_coro::executor, time);
   std::ignore = co_await timer.async_wait(as_result);
@@ -302,7 +305,12 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     while (!self->stopping) {
       co_await observe_once(self);
       self->step(HeartbeatElapsed{});
-      co_await pause(self->settings.controller.heartbeat);
+      const Instant next = now() + Micros(self->settings.controller.heartbeat);
+      if (const auto due = self->controller.next_silence(); due && *due < next) {
+        co_await pause(until(*due));
+        self->step(SilenceDue{});
+      }
+      co_await pause(until(next));
     }
   }
 

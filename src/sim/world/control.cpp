@@ -104,6 +104,10 @@ void World::beat(Ticket agent) {
   after(options_.heartbeat, {.what = Happening::heartbeat, .subject = agent});
   step(at, Observed{observe(at)});
   step(at, HeartbeatElapsed{});
+  if (const auto due = nodes_[at].controller->next_silence();
+      due && *due < now() + Micros(options_.heartbeat)) {
+    after(std::max(*due - now(), Micros{0}), {.what = Happening::silence_due, .subject = agent});
+  }
 }
 
 /// As the live agent does: what cannot be used is no answer.

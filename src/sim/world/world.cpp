@@ -120,6 +120,9 @@ void World::happen(const Event& event) {
       return;
     case Happening::heartbeat:
       return beat(subject);
+    case Happening::silence_due:
+      if (is_there(subject)) step(subject.index, SilenceDue{});
+      return;
     case Happening::model_asked:
       return ask_model(subject);
     case Happening::exchange_arrived:

@@ -45,6 +45,7 @@ class World {
     cancel_arrived,    ///< The peer hears that the origin gave up guest.
     given_up,          ///< The user of call left.
     heartbeat,         ///< Of node `subject`.
+    silence_due,       ///< At the agent of node `subject`.
     model_asked,       ///< By the agent of node `subject`.
     exchange_arrived,  ///< Of message.
     answer_exchanged,  ///< Of message.

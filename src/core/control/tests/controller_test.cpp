@@ -271,13 +271,27 @@ TEST_F(ControllerTest, DropsANeighbourAfterThreeSilentHeartbeatsThoughItsRequest
     step(0.5 * beat, ExchangeFailed{.to = peer});
     EXPECT_TRUE(controller_.plan().peers[0].up);
   }
-  EXPECT_THAT(step(1.7, ExchangeFailed{.to = peer}).plans, SizeIs(1));
+  EXPECT_THAT(step(1.75, ExchangeFailed{.to = peer}).plans, SizeIs(1));
   EXPECT_FALSE(controller_.plan().peers[0].up);
   EXPECT_THAT(planned().peers, IsEmpty());
   EXPECT_EQ(controller_.neighbours(at(2))[0].state, "silent");
   EXPECT_THAT(planned().guests, SizeIs(1)) << "it may still send us work";
   ASSERT_THAT(answered(3, says(9)).plans, SizeIs(1));
   EXPECT_TRUE(controller_.plan().peers[0].up);
+}
+
+TEST_F(ControllerTest, SaysWhenANeighbourWillHaveBeenSilentForTooLong) {
+  EXPECT_FALSE(controller_.next_silence()) << "there is none";
+  settle();
+  answered(0.1, says(2));
+  const auto due = controller_.next_silence();
+  ASSERT_TRUE(due);
+  EXPECT_EQ(*due, at(0.1 + 1.625) + Micros{1}) << "three heartbeats and a quarter";
+  EXPECT_THAT(step(1.725, SilenceDue{}).plans, IsEmpty()) << "not yet";
+  EXPECT_TRUE(controller_.plan().peers[0].up);
+  EXPECT_THAT(step(1.7251, SilenceDue{}).plans, SizeIs(1)) << "with no heartbeat between";
+  EXPECT_FALSE(controller_.plan().peers[0].up);
+  EXPECT_FALSE(controller_.next_silence()) << "nobody is up";
 }
 
 TEST_F(ControllerTest, KeepsANeighbourWhoseAgentAloneIsAway) {

@@ -132,9 +132,17 @@ class Load:
         self.calls.append(call)
         self.open.discard(intended)
 
+    async def _connection(self):
+        """An idle one; but servers close those that were idle for a minute."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and reader.exception() is None:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+
     async def _exchange(self, call):
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(
-            "127.0.0.1", self._port, limit=1 << 20)
+        reader, writer = await self._connection()
         try:
             writer.write(self._request)
             await writer.drain()

@@ -77,9 +77,19 @@ def test_nodes_join_by_token_and_gossip():
         stop_together(federation)
 
 
-@pytest.mark.skipif(not os.environ.get("DFAAS_LONG"), reason="DFAAS_LONG=1: 20 nodes on one machine")
-def test_twenty_nodes_know_each_other_soon():
-    names = [f"n{number}" for number in range(20)]
+def packets_sent():
+    """(datagrams of UDP, segments of TCP) of this machine since it started."""
+    with open("/proc/net/snmp", encoding="ascii") as file:
+        lines = [line.split() for line in file]
+    counters = {(names[0], name): int(value) for names, values in zip(lines[::2], lines[1::2])
+                for name, value in zip(names[1:], values[1:])}
+    return counters["Udp:", "OutDatagrams"], counters["Tcp:", "OutSegs"]
+
+
+@pytest.mark.skipif(not os.environ.get("DFAAS_LONG"), reason="DFAAS_LONG=1: up to 20 nodes on one machine")
+@pytest.mark.parametrize("count", [10, 20])
+def test_many_nodes_know_each_other_soon_and_talk_as_much_as_few(count):
+    names = [f"n{number}" for number in range(count)]
     calm = {"strategy.period_ms": 2000, "exchange.heartbeat_ms": 500, "membership.neighbours_max": 6}
     with Gossip(*names, joins={name: ["n0"] for name in names[1:]},
                 settings={name: calm for name in names}) as federation:
@@ -94,9 +104,12 @@ def test_twenty_nodes_know_each_other_soon():
                    "nobody to have more than six neighbours")
         time.sleep(5)  # Not for an event: what the start itself costs is not to be measured.
         before = [processes(node)[0] for node in federation]
+        sent = packets_sent()
         begun = time.monotonic()
         time.sleep(15)  # The time over which idle nodes are measured.
         spent = time.monotonic() - begun
+        print("measured: packets a second per node, UDP and TCP:",
+              *(round((now - was) / spent / count, 1) for now, was in zip(packets_sent(), sent)))
         used = [(processes(node)[0] - was) / spent for node, was in zip(federation, before)]
         _, resident, proportional = zip(*[processes(node) for node in federation])
         print("measured: idle, percent of a core per node:", round(100 * sum(used) / len(used), 2),

@@ -243,7 +243,14 @@ class Field:
         return "slots  down" in self._node_lines()[name]
 
     def programs(self, name):
-        """[("agent", 123), ...] of its processes that last; none while it is down."""
+        """[("agent", 123), ...] of its processes that last; none while it is down. As two listings in a row have
+        them: one was seen that had missed some."""
+        listed = self._listed_programs(name)
+        while (again := self._listed_programs(name)) != listed:
+            listed = again
+        return listed
+
+    def _listed_programs(self, name):
         found = re.search(r"up, pid \d+,(.*)", self._node_lines()[name])
         words = found.group(1).split() if found else []
         return [(program, int(pid)) for program, pid in zip(words[::2], words[1::2]) if program in _LASTING]

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Members that lie, boast, swallow calls or send what they like: our users are served as without them."""
 
-import threading
-
 import clients
 import load
 import pytest
 from federation import Federation
-from hostile import HostileMember
+from hostile import Flood, HostileMember
 from waiting import wait_until
 
 NAP = "sleep 0.2"

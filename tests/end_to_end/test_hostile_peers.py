@@ -58,8 +58,10 @@ def test_a_member_that_sends_ten_times_what_it_was_granted_costs_own_users_nothi
 
     alone = own_users()
 
+    context = heavy.tls_context()
+
     def call_past_its_own_gateway():
-        answer = clients.tls_request(mid.peer_port, heavy.tls_context(), "POST", "/function/nap", b"x",
+        answer = clients.tls_request(mid.peer_port, context, "POST", "/function/nap", b"x",
                                      {"DFaaS-Node-ID": heavy.id})
         return answer.headers.get("DFaaS-Outcome", answer.status)
 

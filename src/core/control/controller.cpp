@@ -586,13 +586,13 @@ struct Controller::State {
     return is_first;
   }
 
-  /// A neighbour that gave no sign for too long is down. One that said that it stops closes its doors
-  /// before it has finished what it took from us: that is not to be cut off.
-  /// The last moment at which a neighbour that is up still counts as such.
+  /// The last moment at which a neighbour that is up still counts as such. One that said that it stops closes
+  /// its doors before it has finished what it took from us: that is not to be cut off.
   [[nodiscard]] Instant silent_from(const Neighbour& neighbour) const {
     return neighbour.last_sign + (neighbour.draining ? draining_max : silence_max());
   }
 
+  /// A neighbour that gave no sign for too long is down.
   void notice_silence(Neighbour& neighbour, Instant now) {
     if (!neighbour.up || now <= silent_from(neighbour)) return;
     neighbour.up = false;

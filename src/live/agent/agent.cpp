@@ -364,8 +364,7 @@ struct Agent::State : std::enable_shared_from_this<Agent::State> {
     while (!self->stopping) {
       const Instant next = now() + Micros(self->settings.controller.period);
       if (self->asks_a_model()) co_await ask_model_once(self);
-      const auto left = std::chrono::ceil<Millis>(next - now());
-      co_await pause(std::max(left, Millis{10}));
+      co_await pause(std::max(until(next), Millis{10}));
     }
   }
 

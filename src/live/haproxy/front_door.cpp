@@ -58,6 +58,19 @@ asio::awaitable<Result<std::string>> talk(asio::any_io_executor executor, std::s
   }
 }
 
+/// A command, and what is said instead where HAProxy refuses it.
+struct Step {
+  std::string line;
+  std::string otherwise{};
+};
+
+/// The map of a running HAProxy may or may not have a key. Deleting it first would shut out, for a moment, a
+/// member that is there: so it is set, and where that is refused, added.
+Step put(const std::string& map, const std::string& key, const std::string& value) {
+  return {.line = fmt::format("set map {} {} {}", map, key, value),
+          .otherwise = fmt::format("add map {} {} {}", map, key, value)};
+}
+
 /// The map of a running HAProxy has the fingerprints in its own order.
 bool is_same(const Admission& one, const Admission& other) {
   return one.id == other.id && one.address == other.address && one.port == other.port &&
@@ -107,16 +120,6 @@ asio::awaitable<Result<void>> FrontDoor::set_up(int slot, Admission admission) {
   const std::string names = (maps_ / "cn.map").string();
   const std::string place = fmt::format("p{}", slot);
   const std::string server = "set server peers/" + place;
-  // The map of a running HAProxy may or may not have a key. Deleting it first would shut out, for a moment,
-  // a member that is there: so it is set, and where that is refused, added.
-  struct Step {
-    std::string line;
-    std::string otherwise{};
-  };
-  const auto put = [](const std::string& map, const std::string& key, const std::string& value) {
-    return Step{.line = fmt::format("set map {} {} {}", map, key, value),
-                .otherwise = fmt::format("add map {} {} {}", map, key, value)};
-  };
   std::vector<Step> steps{{.line = server + " state maint"}};
   for (const std::string& fingerprint : admission.fingerprints) {
     steps.push_back(put(members, fingerprint, id));
@@ -216,10 +219,9 @@ asio::awaitable<Result<void>> FrontDoor::admit_certificate(int slot, std::string
   }
   if (auto written = write_maps(); !written) co_return written;
   const std::string members = (maps_ / "members.map").string();
-  const std::string addition = fmt::format("add map {} {} {}", members, fingerprint, id);
-  const std::string change = fmt::format("set map {} {} {}", members, fingerprint, id);
-  auto done = co_await apply(change);
-  if (!done) done = co_await apply(addition);
+  const Step addition = put(members, fingerprint, id);
+  auto done = co_await apply(addition.line);
+  if (!done) done = co_await apply(addition.otherwise);
   for (const std::string& old : gone) {
     if (!done) break;
     const std::string line = fmt::format("del map {} {}", members, old);
